@@ -1,1 +1,2 @@
 //! backends
+pub mod blocking;
