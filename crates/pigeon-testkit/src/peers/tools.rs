@@ -1,0 +1,55 @@
+//! Programs that make mail traffic, taken from the unpacked packages.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{PeerFault, Peers, usable_root};
+
+/// `smtp-source` of Postfix: many messages over many sessions; `-L` speaks LMTP, to `unix:PATH` too.
+///
+/// # Errors
+///
+/// [`PeerFault::Unavailable`] if Postfix is not unpacked.
+pub fn smtp_source() -> Result<Command, PeerFault> {
+    usable_root("postfix").map(|root| smtp_source_in(&root))
+}
+
+pub(crate) fn smtp_source_in(root: &Path) -> Command {
+    let mut command = Command::new(root.join("usr/sbin/smtp-source"));
+    let libraries = ["usr/lib/postfix", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"];
+    let path: Vec<String> = libraries.iter().map(|name| root.join(name).display().to_string()).collect();
+    command.env("LD_LIBRARY_PATH", path.join(":"));
+    command
+}
+
+/// `swaks`, which speaks SMTP and LMTP step by step; its exit status names the step that failed.
+///
+/// # Errors
+///
+/// [`PeerFault::Unavailable`] if it is not unpacked or perl cannot run it.
+pub fn swaks() -> Result<Command, PeerFault> {
+    let unavailable = |reason: &str| PeerFault::Unavailable(format!("swaks: {reason}"));
+    let root = Peers::locate().and_then(|peers| peers.root("swaks"));
+    let root = root.ok_or_else(|| unavailable("not unpacked; `cargo xtask peers` fetches it"))?;
+    let swaks = || {
+        let mut command = Command::new("perl");
+        command.env("PERL5LIB", perl_libraries(&root)).arg(root.join("usr/bin/swaks"));
+        command
+    };
+    match swaks().arg("--version").output() {
+        Ok(output) if output.status.success() => Ok(swaks()),
+        Ok(output) => Err(unavailable(&String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Err(unavailable(&format!("perl: {error}"))),
+    }
+}
+
+/// The module directories of the unpacked packages: a machine may have no more than perl's base package.
+fn perl_libraries(root: &Path) -> String {
+    let names = [
+        "share/perl5",
+        "share/perl/5.36",
+        "lib/x86_64-linux-gnu/perl/5.36",
+        "lib/aarch64-linux-gnu/perl/5.36",
+    ];
+    names.map(|name| root.join("usr").join(name).display().to_string()).join(":")
+}
