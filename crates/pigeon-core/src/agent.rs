@@ -1,0 +1,227 @@
+//! The walk of a message: recipients are admitted, services walk, effects are committed, receipts go out.
+//!
+//! ```text
+//! admit ──▶ walk (each recipient's steps) ──▶ commit (all that are ready, together) ──▶ settle ──▶ notify
+//! ```
+//! [`settle`] is the only place where an [`Outcome`] is made.
+
+mod commit;
+mod settle;
+mod trace;
+mod walk;
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+
+use crate::delivery::Ports;
+use crate::directory::Status;
+use crate::envelope::{Envelope, Named, Transaction};
+use crate::fault::Reply;
+use crate::journal;
+use crate::message::Message;
+use crate::outcome::Outcome;
+use crate::plan::{Branch, BranchTarget, Planned, Planner, Recipient};
+use crate::ports::directory::DirectoryError;
+use crate::receipt::Receipt;
+use crate::service::{Stage, Tools};
+use walk::Walked;
+
+/// How many branches of one message walk at the same time.
+const CONCURRENT_WALKS: usize = 16;
+
+/// Takes messages from front-ends and delivers them.
+pub struct Agent {
+    planner: Planner,
+    ports: Ports,
+}
+
+/// Everything that belongs to one message while it is delivered.
+struct Job<'a> {
+    transaction: &'a Arc<Transaction>,
+    message: &'a Arc<Message>,
+    /// Whether several copies are made, which then had better be alike.
+    has_several: bool,
+    is_dry_run: bool,
+}
+
+impl Agent {
+    /// An agent over a directory's planner and the other ports.
+    #[must_use]
+    pub fn new(planner: Planner, ports: Ports) -> Self {
+        Self { planner, ports }
+    }
+
+    /// The planner, for commands that explain.
+    #[must_use]
+    pub fn planner(&self) -> &Planner {
+        &self.planner
+    }
+
+    fn tools(&self) -> &Tools {
+        self.planner.catalogue().tools()
+    }
+
+    /// Looks a recipient up, builds its plan and asks the services of the Admit stage.
+    ///
+    /// # Errors
+    /// The reply for `RCPT TO`: 550 when nobody has the address, 451 when nothing is known because the
+    /// directory is down, or whatever an Admit service says.
+    pub async fn admit(&self, named: Named, transaction: &Arc<Transaction>) -> Result<Recipient, Reply> {
+        let branches = self.branches(&named, transaction).await?;
+        let announced_size = transaction.parameters.size;
+        let recipient =
+            Recipient { address: named.address, original: named.original, branches, announced_size };
+        self.ask_admission(&recipient, transaction).await?;
+        Ok(recipient)
+    }
+
+    async fn branches(&self, named: &Named, transaction: &Transaction) -> Result<Arc<[Branch]>, Reply> {
+        match self.planner.plan(&named.address).await {
+            Ok(Planned::Found(branches)) => Ok(branches),
+            Ok(Planned::Broken(why)) => {
+                tracing::error!("{}: the alias {} is broken: {why}", transaction.id, named.address);
+                // A mail is never lost by configuration: it waits until the alias is mended.
+                Err(Reply::new(
+                    451,
+                    (4, 3, 5),
+                    "The recipient's configuration is being mended, try again later",
+                ))
+            }
+            Ok(Planned::Nobody { is_our_domain }) => match self.returned(named, is_our_domain).await {
+                Some(branches) => Ok(branches),
+                None => Err(Reply::no_such_recipient()),
+            },
+            Err(error @ DirectoryError::Unavailable { .. }) => {
+                tracing::error!("{}: {} is unknown for now: {error}", transaction.id, named.address);
+                Err(Reply::new(451, (4, 4, 3), "Directory lookup failed, try again later"))
+            }
+            Err(error) => {
+                tracing::error!("{}: looking up {}: {error}", transaction.id, named.address);
+                Err(Reply::local_error("Local error in processing, try again later"))
+            }
+        }
+    }
+
+    /// A bounce to a sender that was rewritten here (SRS) goes back to the original sender.
+    async fn returned(&self, named: &Named, is_our_domain: bool) -> Option<Arc<[Branch]>> {
+        let is_rewritten = named
+            .address
+            .local()
+            .get(..4)
+            .is_some_and(|tag| tag.eq_ignore_ascii_case("SRS0") || tag.eq_ignore_ascii_case("SRS1"));
+        if !is_our_domain || !is_rewritten {
+            return None;
+        }
+        let postmaster = named.address.with_local("postmaster").ok()?;
+        // The policy is the domain's own: it is read through any address there that exists.
+        let Ok(Planned::Found(branches)) = self.planner.plan(&postmaster).await else { return None };
+        let first = branches.first()?;
+        let original = first.plan.redirect.original_sender(&named.address, self.ports.clock.now())?;
+        let domain = match &first.to {
+            BranchTarget::Account(account, _) => account.domain.clone(),
+            BranchTarget::External(_, domain) => domain.clone(),
+        };
+        let to = BranchTarget::External(original, domain);
+        Some(Arc::new([Branch { to, via: Vec::new(), plan: Arc::clone(&first.plan) }]))
+    }
+
+    async fn ask_admission(
+        &self,
+        recipient: &Recipient,
+        transaction: &Arc<Transaction>,
+    ) -> Result<(), Reply> {
+        let announced = Arc::new(Message::announced(recipient.announced_size.unwrap_or(0)));
+        let job = Job { transaction, message: &announced, has_several: false, is_dry_run: false };
+        let mut refused = None;
+        for branch in recipient.branches.iter() {
+            let reply = match &branch.to {
+                BranchTarget::Account(account, _) if account.status == Status::Suspended => {
+                    // RFC 3463 §3.3: X.2.1, the mailbox exists but takes no messages for now.
+                    Err(Reply::new(450, (4, 2, 1), "The mailbox is suspended, try again later"))
+                }
+                BranchTarget::Account(..) if branch.plan.stage(Stage::Admit).next().is_some() => {
+                    self.admission(&job, recipient, branch).await
+                }
+                _ => Ok(()),
+            };
+            match reply {
+                // One target that takes it is enough: the others are branches of their own at delivery.
+                Ok(()) => return Ok(()),
+                Err(reply) => refused = refused.or(Some(reply)),
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Delivers a message to the recipients of its envelope; one receipt for each, in their order.
+    ///
+    /// When this returns, everything that a receipt calls delivered is durable.
+    pub async fn deliver(&self, envelope: &Envelope, message: Arc<Message>) -> Vec<Arc<Receipt>> {
+        let receipts = self.run(envelope, &message, false).await;
+        for receipt in &receipts {
+            journal::write(receipt);
+        }
+        self.ports.state.record(&receipts);
+        receipts
+    }
+
+    /// What [`deliver`](Self::deliver) would do, without doing it: nothing is stored, sent or remembered.
+    pub async fn rehearse(&self, envelope: &Envelope, message: Arc<Message>) -> Vec<Arc<Receipt>> {
+        self.run(envelope, &message, true).await
+    }
+
+    async fn run(&self, envelope: &Envelope, message: &Arc<Message>, is_dry_run: bool) -> Vec<Arc<Receipt>> {
+        let began = self.ports.clock.elapsed();
+        let at = self.ports.clock.now();
+        let branches = envelope.recipients.iter().map(|recipient| recipient.branches.len()).sum::<usize>();
+        let job = Job { transaction: &envelope.transaction, message, has_several: branches > 1, is_dry_run };
+        let finished = self.finished_branches(&job, envelope).await;
+        let each = envelope
+            .recipients
+            .iter()
+            .flat_map(|recipient| recipient.branches.iter().map(move |branch| (recipient, branch)));
+        let walks = each.map(|(recipient, branch)| self.walk(&job, recipient, branch, &finished));
+        let mut walked: Vec<Walked> =
+            futures_util::stream::iter(walks).buffered(CONCURRENT_WALKS).collect().await;
+        self.commit(&job, &mut walked).await;
+        self.remember_finished(&job, envelope, &mut walked).await;
+        self.notify(&job, &mut walked).await;
+
+        let mut walked = walked.into_iter();
+        let mut receipts = Vec::with_capacity(envelope.recipients.len());
+        for recipient in &envelope.recipients {
+            let branches: Vec<_> =
+                walked.by_ref().take(recipient.branches.len()).map(Walked::into_record).collect();
+            receipts.push(Arc::new(Receipt {
+                id: envelope.transaction.id.clone(),
+                at,
+                is_dry_run,
+                sender: envelope.transaction.sender.to_string(),
+                recipient: recipient.address.to_string(),
+                message_id: message.message_id(),
+                size: message.size(),
+                outcome: settle::combine(&branches),
+                branches,
+                duration_us: micros(self.ports.clock.elapsed().saturating_sub(began)),
+            }));
+        }
+        receipts
+    }
+
+    /// The reply for a receipt: what the MTA is told for this recipient.
+    #[must_use]
+    pub fn reply(receipt: &Receipt) -> Reply {
+        let reply = receipt.outcome.reply();
+        match &receipt.outcome {
+            Outcome::Delivered { .. } | Outcome::Discarded { .. } => {
+                Reply::new(reply.code, reply.status, format!("{} {}", receipt.id, reply.text))
+            }
+            Outcome::Rejected { .. } | Outcome::Deferred { .. } => reply,
+        }
+    }
+}
+
+fn micros(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,254 @@
+//! The commit: the only place with effects. Stage the outbox, store, release: in this order, each durable
+//! before the next, for all branches of a message that are ready together.
+
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+
+use super::settle::{Ending, store_failure};
+use super::trace::{self, Trace};
+use super::walk::Walked;
+use super::{Agent, Job, micros};
+use crate::address::ReversePath;
+use crate::effect::{Effect, Store};
+use crate::envelope::Envelope;
+use crate::fault::Reply;
+use crate::headers::RenderedHead;
+use crate::plan::{DeliveredTo, Recipient};
+use crate::ports::mailstore::{Copy, StoreError, Stored};
+use crate::ports::state::{OutboxContent, OutboxEntry, StateChanges};
+
+/// What the sender is told when the State cannot keep what must be kept.
+fn state_failure() -> Reply {
+    Reply::local_error("Local error in processing, try again later")
+}
+
+impl Agent {
+    /// Makes the effects of all branches durable; a branch that fails is deferred, the others are not touched.
+    pub(super) async fn commit(&self, job: &Job<'_>, walked: &mut [Walked]) {
+        if job.is_dry_run {
+            return;
+        }
+        let began = self.ports.clock.elapsed();
+        self.stage_outbox(job, walked).await;
+        self.store_copies(job, walked).await;
+        self.release(walked).await;
+        let span = micros(self.ports.clock.elapsed().saturating_sub(began));
+        for walked in walked.iter_mut().filter(|walked| matches!(walked.ending, Ending::Commit)) {
+            walked.note("commit", "continue", String::new(), span);
+        }
+    }
+
+    async fn stage_outbox(&self, job: &Job<'_>, walked: &mut [Walked]) {
+        for walked in walked.iter_mut().filter(|walked| leaves(walked)) {
+            let staged = match self.outbox_entries(job, walked) {
+                Err(what) => Err(what),
+                Ok(entries) => {
+                    let now = self.ports.clock.now();
+                    self.ports.state.stage(entries, now).await.map_err(|error| error.to_string())
+                }
+            };
+            if let Err(what) = staged {
+                self.fail(walked, &what, state_failure());
+            }
+        }
+    }
+
+    async fn store_copies(&self, job: &Job<'_>, walked: &mut [Walked]) {
+        let mut copies = Vec::new();
+        let mut owners = Vec::new();
+        for (index, walked) in
+            walked.iter().enumerate().filter(|(_, walked)| matches!(walked.ending, Ending::Commit))
+        {
+            let stores: Vec<&Store> = stores(walked).collect();
+            if stores.is_empty() {
+                continue;
+            }
+            let head = self.final_head(job, walked);
+            for store in stores {
+                copies.push(Copy {
+                    mailbox: walked.delivery.account.mailbox.clone(),
+                    store: store.clone(),
+                    head: head.clone(),
+                    quota: walked.delivery.quota,
+                });
+                owners.push(index);
+            }
+        }
+        if copies.is_empty() {
+            return;
+        }
+        let results = self.ports.mailstore.store(job.message, copies).await;
+        for (owner, result) in owners.into_iter().zip(results) {
+            if let (Some(walked), Err(error)) = (walked.get_mut(owner), result as Result<Stored, StoreError>)
+            {
+                self.fail(walked, &error.to_string(), store_failure(&error));
+            }
+        }
+    }
+
+    async fn release(&self, walked: &mut [Walked]) {
+        let mut changes = StateChanges::default();
+        for walked in walked.iter_mut().filter(|walked| matches!(walked.ending, Ending::Commit)) {
+            changes.memories.append(&mut walked.delivery.memories);
+            changes.released.extend(outgoing(walked).map(|effect| outbox_key(walked, effect)));
+        }
+        if changes.is_empty() {
+            return;
+        }
+        if let Err(error) = self.ports.state.commit(changes, self.ports.clock.now()).await {
+            // Staged entries stay held: the MTA's retry finds and releases them.
+            for walked in walked.iter_mut().filter(|walked| leaves(walked)) {
+                self.fail(walked, &error.to_string(), state_failure());
+            }
+        }
+    }
+
+    fn fail(&self, walked: &mut Walked, what: &str, reply: Reply) {
+        let (id, target) = (&walked.delivery.transaction.id, &walked.target);
+        tracing::error!("{id}: the delivery to <{target}> waits: {what}");
+        walked.note("commit", "defer", what.to_owned(), 0);
+        walked.ending = Ending::Failed(reply);
+    }
+
+    fn final_head(&self, job: &Job<'_>, walked: &Walked) -> RenderedHead {
+        let is_named = match walked.plan.trace.delivered_to {
+            DeliveredTo::Always => true,
+            DeliveredTo::Never => false,
+            DeliveredTo::Auto => !job.has_several,
+        };
+        let address = &walked.delivery.account.address;
+        let named = walked.delivery.recipient.to_string();
+        let original =
+            walked.original.as_deref().or((named != address.to_string()).then_some(named.as_str()));
+        let trace = Trace {
+            delivered_to: is_named.then_some(address),
+            original_to: original.filter(|_| is_named),
+            is_final: true,
+            now: self.ports.clock.now(),
+            hostname: &self.tools().hostname,
+        };
+        trace::head(job, &walked.delivery.header, &trace)
+    }
+
+    fn outbox_entries(&self, job: &Job<'_>, walked: &mut Walked) -> Result<Vec<OutboxEntry>, String> {
+        let now = self.ports.clock.now();
+        let account = Arc::clone(&walked.delivery.account);
+        let trace = Trace {
+            delivered_to: Some(&account.address),
+            original_to: None,
+            is_final: false,
+            now,
+            hostname: &self.tools().hostname,
+        };
+        let sender = walked.plan.redirect.sender(&job.transaction.sender, now)?;
+        if walked.branch_key.is_empty() {
+            walked.branch_key = branch_key(job, &walked.delivery.recipient.key(), &walked.target)?;
+        }
+        let mut entries = Vec::new();
+        for effect in outgoing(walked) {
+            let key = outbox_key(walked, effect);
+            let (recipient, sender, content) = match effect {
+                Effect::Redirect(redirect) => {
+                    let head = trace::head(job, &walked.delivery.header, &trace);
+                    let message = Arc::clone(job.message);
+                    (&redirect.to, sender.clone(), OutboxContent::Message { head, message })
+                }
+                // RFC 3834 §3.3: answers leave with the null sender.
+                Effect::Answer(answer) => {
+                    (&answer.to, ReversePath::Null, OutboxContent::Own(answer.message.clone()))
+                }
+                Effect::Store(_) => continue,
+            };
+            let (on_behalf_of, recipient) = (account.address.to_string(), recipient.clone());
+            entries.push(OutboxEntry { key, on_behalf_of, sender, recipient, content });
+        }
+        Ok(entries)
+    }
+
+    /// Which branches an earlier attempt ended, for recipients with several.
+    pub(super) async fn finished_branches(&self, job: &Job<'_>, envelope: &Envelope) -> Vec<String> {
+        let keys: Vec<String> = envelope
+            .recipients
+            .iter()
+            .filter(|recipient| recipient.branches.len() > 1)
+            .flat_map(|recipient| keys_of(job, recipient))
+            .collect();
+        if keys.is_empty() || job.is_dry_run {
+            return Vec::new();
+        }
+        match self.ports.state.finished(&keys).await {
+            Ok(finished) => finished,
+            Err(error) => {
+                tracing::error!("{}: {error}; finished branches may be repeated", job.transaction.id);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Remembers the branches that ended where others of the same recipient must be tried again.
+    pub(super) async fn remember_finished(&self, job: &Job<'_>, envelope: &Envelope, walked: &mut [Walked]) {
+        let mut finished = Vec::new();
+        let mut rest = &mut *walked;
+        for recipient in &envelope.recipients {
+            let (mine, others) = rest.split_at_mut(recipient.branches.len().min(rest.len()));
+            rest = others;
+            let is_pending = |walked: &Walked| {
+                !super::settle::settle(&walked.ending, &[], false).is_success()
+                    && !matches!(&walked.ending, Ending::Reject(reply) if !reply.is_temporary())
+            };
+            if mine.len() < 2 || !mine.iter().any(is_pending) {
+                continue;
+            }
+            let ended = mine.iter().filter(|walked| !is_pending(walked));
+            finished.extend(
+                ended.filter_map(|walked| branch_key(job, &recipient.address.key(), &walked.target).ok()),
+            );
+        }
+        if finished.is_empty() || job.is_dry_run {
+            return;
+        }
+        let changes = StateChanges { finished, ..StateChanges::default() };
+        if let Err(error) = self.ports.state.commit(changes, self.ports.clock.now()).await {
+            tracing::error!("{}: {error}; finished branches may be repeated", job.transaction.id);
+        }
+    }
+}
+
+fn keys_of(job: &Job<'_>, recipient: &Recipient) -> Vec<String> {
+    let own = recipient.address.key();
+    recipient
+        .branches
+        .iter()
+        .filter_map(|branch| branch_key(job, &own, &branch.address().to_string()).ok())
+        .collect()
+}
+
+/// Names a branch of this very message for ever: the MTA's retry comes to the same name.
+pub(super) fn branch_key(job: &Job<'_>, recipient: &str, target: &str) -> Result<String, String> {
+    let digest = job.message.digest().map_err(|error| error.to_string())?;
+    Ok(format!("{}:{recipient}:{target}", HEXLOWER.encode(&digest)))
+}
+
+fn outbox_key(walked: &Walked, effect: &Effect) -> String {
+    match effect {
+        Effect::Answer(answer) => format!("{}:answer:{}:{}", walked.branch_key, answer.kind, answer.to.key()),
+        Effect::Redirect(redirect) => format!("{}:redirect:{}", walked.branch_key, redirect.to.key()),
+        Effect::Store(store) => format!("{}:store:{}", walked.branch_key, store.folder),
+    }
+}
+
+fn stores(walked: &Walked) -> impl Iterator<Item = &Store> {
+    walked.delivery.effects.list().iter().filter_map(|effect| match effect {
+        Effect::Store(store) => Some(store),
+        Effect::Redirect(_) | Effect::Answer(_) => None,
+    })
+}
+
+fn outgoing(walked: &Walked) -> impl Iterator<Item = &Effect> {
+    walked.delivery.effects.list().iter().filter(|effect| !matches!(effect, Effect::Store(_)))
+}
+
+fn leaves(walked: &Walked) -> bool {
+    matches!(walked.ending, Ending::Commit) && outgoing(walked).next().is_some()
+}

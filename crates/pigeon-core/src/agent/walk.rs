@@ -1,0 +1,288 @@
+//! One branch walks through its steps.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+
+use super::commit::branch_key;
+use super::settle::{Ending, settle};
+use super::{Agent, Job, micros, trace};
+use crate::clock::with_limit;
+use crate::delivery::Delivery;
+use crate::directory::{Account, Status};
+use crate::effect::{Effect, Effects};
+use crate::fault::{Fault, Reply};
+use crate::headers::HeaderEdits;
+use crate::outcome::Next;
+use crate::plan::{Branch, BranchTarget, Plan, Recipient, Step};
+use crate::ports::mailstore::MailboxPath;
+use crate::receipt::{BranchRecord, StepRecord};
+use crate::service::{OnFault, Stage};
+
+/// A branch after its walk.
+pub(super) struct Walked {
+    pub(super) delivery: Delivery,
+    pub(super) plan: Arc<Plan>,
+    pub(super) target: String,
+    /// Names the branch across attempts.
+    pub(super) branch_key: String,
+    pub(super) original: Option<String>,
+    pub(super) ending: Ending,
+    pub(super) steps: Vec<StepRecord>,
+}
+
+impl Walked {
+    pub(super) fn into_record(self) -> BranchRecord {
+        let outcome = settle(&self.ending, self.delivery.effects.list(), self.delivery.is_dry_run);
+        BranchRecord { target: self.target, outcome, steps: self.steps }
+    }
+
+    pub(super) fn note(&mut self, part: &str, decision: &str, reason: String, duration_us: u64) {
+        self.steps.push(StepRecord {
+            service: part.to_owned(),
+            decision: decision.to_owned(),
+            reason,
+            because: Vec::new(),
+            duration_us,
+        });
+    }
+}
+
+impl Agent {
+    /// Runs the steps before the commit.
+    pub(super) async fn walk(
+        &self,
+        job: &Job<'_>,
+        recipient: &Recipient,
+        branch: &Branch,
+        finished: &[String],
+    ) -> Walked {
+        let mut walked = self.begin(job, recipient, branch);
+        if !finished.is_empty() && finished.contains(&walked.branch_key) {
+            walked.ending = Ending::Finished;
+            return walked;
+        }
+        if let Some(ending) = self.gate(&mut walked, branch) {
+            walked.ending = ending;
+            return walked;
+        }
+        for stage in [Stage::Admit, Stage::Inspect, Stage::Decide] {
+            if let Some(ending) = self.run_stage(&mut walked, stage).await {
+                if !matches!(ending, Ending::Fault(_)) {
+                    walked.delivery.effects.clear();
+                }
+                walked.ending = ending;
+                return walked;
+            }
+        }
+        walked.ending = check_redirects(&walked.delivery, &walked.plan).map_or_else(
+            || if walked.delivery.effects.list().is_empty() { Ending::Nothing } else { Ending::Commit },
+            Ending::Fault,
+        );
+        walked
+    }
+
+    /// Asks the Admit services about a message that is only announced.
+    pub(super) async fn admission(
+        &self,
+        job: &Job<'_>,
+        recipient: &Recipient,
+        branch: &Branch,
+    ) -> Result<(), Reply> {
+        let mut walked = self.begin(job, recipient, branch);
+        match self.run_stage(&mut walked, Stage::Admit).await {
+            Some(Ending::Reject(reply)) => Err(reply),
+            Some(ending @ Ending::Fault(_)) => Err(settle(&ending, &[], false).reply()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs the services that come after the commit: they can fail nothing.
+    pub(super) async fn notify(&self, job: &Job<'_>, walked: &mut [Walked]) {
+        for walked in
+            walked.iter_mut().filter(|walked| matches!(walked.ending, Ending::Commit) && !job.is_dry_run)
+        {
+            if walked.plan.stage(Stage::Notify).next().is_some() {
+                // Whatever they say, the outcome stands; faults are in the trail.
+                drop(self.run_stage(walked, Stage::Notify).await);
+            }
+        }
+    }
+
+    fn begin(&self, job: &Job<'_>, recipient: &Recipient, branch: &Branch) -> Walked {
+        let (account, detail) = match &branch.to {
+            BranchTarget::Account(account, detail) => (Arc::clone(account), detail.clone()),
+            BranchTarget::External(..) => (Arc::new(stand_in(branch, recipient)), None),
+        };
+        let delivery = Delivery {
+            ports: self.ports.clone(),
+            transaction: Arc::clone(job.transaction),
+            message: Arc::clone(job.message),
+            recipient: recipient.address.clone(),
+            account,
+            detail,
+            service: "",
+            is_dry_run: job.is_dry_run,
+            header: HeaderEdits::default(),
+            facts: BTreeMap::new(),
+            effects: Effects::default(),
+            memories: Vec::new(),
+            quota: None,
+            reason: String::new(),
+            decided_by: Vec::new(),
+        };
+        let target = branch.address().to_string();
+        let has_siblings = recipient.branches.len() > 1;
+        let branch_key =
+            has_siblings.then(|| branch_key(job, &recipient.address.key(), &target).ok()).flatten();
+        Walked {
+            delivery,
+            plan: Arc::clone(&branch.plan),
+            branch_key: branch_key.unwrap_or_default(),
+            target,
+            original: recipient.original.clone(),
+            ending: Ending::Nothing,
+            steps: Vec::new(),
+        }
+    }
+
+    /// What stops a branch before its first step: loops, suspension; and what an address elsewhere does instead of steps.
+    fn gate(&self, walked: &mut Walked, branch: &Branch) -> Option<Ending> {
+        if let Some(why) =
+            trace::find_loop(&walked.delivery.message, &walked.delivery.account.address, &walked.plan.trace)
+        {
+            walked.note("loop", "reject", why, 0);
+            // RFC 3463 §3.5: X.4.6 is "routing loop detected".
+            return Some(Ending::Reject(Reply::new(554, (5, 4, 6), "Mail forwarding loop detected")));
+        }
+        match &branch.to {
+            BranchTarget::Account(account, _) if account.status == Status::Suspended => {
+                walked.note("account", "defer", "the account is suspended".to_owned(), 0);
+                Some(Ending::Reject(Reply::new(450, (4, 2, 1), "The mailbox is suspended, try again later")))
+            }
+            BranchTarget::Account(..) => None,
+            BranchTarget::External(address, _) => {
+                walked.delivery.redirect(address.clone());
+                let via: Vec<String> = branch.via.iter().map(ToString::to_string).collect();
+                walked.note("alias", "continue", format!("{} names {address}", via.join(" → ")), 0);
+                Some(check_redirects(&walked.delivery, &walked.plan).map_or(Ending::Commit, Ending::Fault))
+            }
+        }
+    }
+
+    /// Runs the steps of one stage; says how the walk ends if it does here.
+    async fn run_stage(&self, walked: &mut Walked, stage: Stage) -> Option<Ending> {
+        let plan = Arc::clone(&walked.plan);
+        for step in plan.stage(stage) {
+            let began = self.ports.clock.elapsed();
+            let result = self.run_step(step, &mut walked.delivery).await;
+            let span = micros(self.ports.clock.elapsed().saturating_sub(began));
+            let (decision, ending) = judge(step, result, &mut walked.delivery);
+            let because = std::mem::take(&mut walked.delivery.decided_by);
+            walked.steps.push(StepRecord {
+                service: step.name.to_owned(),
+                decision: decision.to_owned(),
+                reason: std::mem::take(&mut walked.delivery.reason),
+                because: because
+                    .iter()
+                    .map(|key| plan.provenance(step.name, key, self.planner.catalogue()))
+                    .collect(),
+                duration_us: span,
+            });
+            if ending.is_some() {
+                return ending;
+            }
+        }
+        None
+    }
+
+    async fn run_step(&self, step: &Step, delivery: &mut Delivery) -> Result<Next, Fault> {
+        let (runner, settings) = match &step.ready {
+            Ok((runner, settings)) => (runner, settings),
+            Err(problem) => return Err(Fault::temporary(problem.to_string())),
+        };
+        delivery.service = step.name;
+        let limit = Duration::from_millis(step.handling.timeout_ms);
+        // One panic costs one recipient, not the process.
+        let work = AssertUnwindSafe(runner.run(&**settings, delivery)).catch_unwind();
+        match with_limit(&*self.ports.clock, limit, work).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => {
+                Err(Fault::temporary(format!("{} panicked: {}", step.name, panic_text(&*panic))))
+            }
+            Err(_) => Err(Fault::temporary(format!(
+                "{} took longer than {} ms",
+                step.name, step.handling.timeout_ms
+            ))),
+        }
+    }
+}
+
+fn judge(
+    step: &Step,
+    result: Result<Next, Fault>,
+    delivery: &mut Delivery,
+) -> (&'static str, Option<Ending>) {
+    match result {
+        Ok(Next::Continue) => ("continue", None),
+        Ok(Next::Discard(reason)) => {
+            delivery.reason(&reason);
+            ("discard", Some(Ending::Discard(reason)))
+        }
+        Ok(Next::Reject(reply)) => {
+            delivery.reason(reply.to_string());
+            ("reject", Some(Ending::Reject(reply)))
+        }
+        Err(fault) => {
+            let explained = fault.explain();
+            delivery.reason(&explained);
+            let (id, account) = (&delivery.transaction.id, &delivery.account.address);
+            tracing::error!("{id}: {} failed for <{account}>: {explained}", step.name);
+            match step.handling.on_fault {
+                OnFault::Skip => ("skip", None),
+                OnFault::Defer => ("defer", Some(Ending::Fault(fault))),
+            }
+        }
+    }
+}
+
+/// Holds redirects against the policy, whoever proposed them.
+fn check_redirects(delivery: &Delivery, plan: &Plan) -> Option<Fault> {
+    let count = delivery.effects.list().iter().filter(|effect| matches!(effect, Effect::Redirect(_))).count();
+    if count > 0 && !plan.redirect.allowed {
+        let reply = Reply::new(451, (4, 7, 1), "Sending mail on is not allowed for this recipient");
+        return Some(Fault::temporary("redirect.allowed is off for this recipient").replying(reply));
+    }
+    if count > plan.redirect.max_targets as usize {
+        return Some(Fault::temporary(format!(
+            "{count} redirects are more than redirect.max_targets={}",
+            plan.redirect.max_targets
+        )));
+    }
+    None
+}
+
+/// An account's place for a branch that leads elsewhere: it has no mailbox, and its services do not run.
+fn stand_in(branch: &Branch, recipient: &Recipient) -> Account {
+    let domain = match &branch.to {
+        BranchTarget::External(_, domain) => domain.clone(),
+        BranchTarget::Account(account, _) => account.domain.clone(),
+    };
+    Account {
+        id: domain.clone(),
+        domain,
+        address: recipient.address.clone(),
+        name: String::new(),
+        mailbox: MailboxPath(String::new()),
+        password: None,
+        status: Status::Active,
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}

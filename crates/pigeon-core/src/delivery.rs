@@ -1,0 +1,193 @@
+//! One message on its way to one recipient: all that a service sees and may change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::address::{Address, ReversePath};
+use crate::clock::Clock;
+use crate::directory::Account;
+use crate::effect::{Answer, Effect, Effects, Flags, Redirect, Store};
+use crate::envelope::Transaction;
+use crate::fault::Fault;
+use crate::folder::Folder;
+use crate::headers::HeaderEdits;
+use crate::message::Message;
+use crate::ports::mailstore::{MailStore, Quota, Usage};
+use crate::ports::state::{Memory, State};
+use crate::timestamp::Timestamp;
+
+/// What a delivery needs from outside; services reach it through methods of [`Delivery`] only.
+#[derive(Clone)]
+pub struct Ports {
+    /// Service memory, receipts, outbox.
+    pub state: Arc<dyn State>,
+    /// Mailboxes.
+    pub mailstore: Arc<dyn MailStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One message on its way to one recipient.
+pub struct Delivery {
+    pub(crate) ports: Ports,
+    pub(crate) transaction: Arc<Transaction>,
+    pub(crate) message: Arc<Message>,
+    pub(crate) recipient: Address,
+    pub(crate) account: Arc<Account>,
+    pub(crate) detail: Option<String>,
+    pub(crate) service: &'static str,
+    pub(crate) is_dry_run: bool,
+    pub(crate) header: HeaderEdits,
+    pub(crate) facts: BTreeMap<String, Value>,
+    pub(crate) effects: Effects,
+    pub(crate) memories: Vec<Memory>,
+    pub(crate) quota: Option<Quota>,
+    pub(crate) reason: String,
+    pub(crate) decided_by: Vec<&'static str>,
+}
+
+impl Delivery {
+    /// The reverse-path of the envelope.
+    #[must_use]
+    pub fn sender(&self) -> &ReversePath {
+        &self.transaction.sender
+    }
+
+    /// The whole transaction: origin and protocol parameters.
+    #[must_use]
+    pub fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
+    /// The message as received. At `RCPT TO` it is only announced: a size without bytes.
+    #[must_use]
+    pub fn message(&self) -> &Arc<Message> {
+        &self.message
+    }
+
+    /// The recipient as the MTA named it.
+    #[must_use]
+    pub fn recipient(&self) -> &Address {
+        &self.recipient
+    }
+
+    /// The address of the account that the message is for.
+    #[must_use]
+    pub fn account_address(&self) -> &Address {
+        &self.account.address
+    }
+
+    /// The name of the account's owner; may be empty.
+    #[must_use]
+    pub fn account_name(&self) -> &str {
+        &self.account.name
+    }
+
+    /// The detail of a sub-address: `folder` of `user+folder@example.org`.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// Says for the receipt why this step did what it did; several reasons are put in a row.
+    pub fn reason(&mut self, text: impl AsRef<str>) {
+        if !self.reason.is_empty() {
+            self.reason.push_str("; ");
+        }
+        self.reason.push_str(text.as_ref());
+    }
+
+    /// Names the own setting that decided; the receipt shows its value and where it was set.
+    pub fn decided_by(&mut self, key: &'static str) {
+        if !self.decided_by.contains(&key) {
+            self.decided_by.push(key);
+        }
+    }
+
+    /// This recipient's edits of the header.
+    pub fn header(&mut self) -> &mut HeaderEdits {
+        &mut self.header
+    }
+
+    /// What an earlier step found out, by name (`spam.score`).
+    #[must_use]
+    pub fn fact(&self, name: &str) -> Option<&Value> {
+        self.facts.get(name)
+    }
+
+    /// Tells later steps something.
+    pub fn set_fact(&mut self, name: &str, value: Value) {
+        self.facts.insert(name.to_owned(), value);
+    }
+
+    /// What was proposed so far.
+    #[must_use]
+    pub fn effects(&self) -> &Effects {
+        &self.effects
+    }
+
+    /// Proposes to keep a copy in a folder.
+    pub fn store(&mut self, folder: Folder, flags: Flags) {
+        self.effects.propose(Effect::Store(Store { folder, flags }));
+    }
+
+    /// Proposes to send the message on. Policy and loop protection are the core's.
+    pub fn redirect(&mut self, to: Address) {
+        self.effects.propose(Effect::Redirect(Redirect { to }));
+    }
+
+    /// Proposes to send a message of our own; `kind` is one word that tells it from other answers to the same message.
+    pub fn answer(&mut self, to: Address, kind: &'static str, message: impl Into<bytes::Bytes>) {
+        self.effects.propose(Effect::Answer(Answer { to, kind, message: message.into() }));
+    }
+
+    /// Says that no copy is to be kept in the mailbox.
+    pub fn cancel_keep(&mut self) {
+        self.effects.cancel_keep();
+    }
+
+    /// What this service remembered under `key` about this account and has not expired.
+    ///
+    /// # Errors
+    /// When the State cannot be reached.
+    pub async fn recall(&self, key: &str) -> Result<Option<String>, Fault> {
+        let state = &self.ports.state;
+        state
+            .recall(&self.account.id.0, self.service, key, self.now())
+            .await
+            .map_err(|error| Fault::temporary("the service memory cannot be read").caused_by(error))
+    }
+
+    /// Remembers something about this account for `span`; durable together with the effects, or not at all.
+    pub fn remember(&mut self, key: impl Into<String>, value: impl Into<String>, span: Duration) {
+        self.memories.push(Memory {
+            account: self.account.id.0.clone(),
+            service: self.service.to_owned(),
+            key: key.into(),
+            value: value.into(),
+            expires: self.now().plus(span),
+        });
+    }
+
+    /// How full the recipient's mailbox is; the limits are kept with the mailbox, where other programs see them.
+    ///
+    /// # Errors
+    /// When the mailbox cannot be read.
+    pub async fn usage(&mut self, quota: Quota) -> Result<Usage, Fault> {
+        self.quota = Some(quota);
+        let store = &self.ports.mailstore;
+        store
+            .usage(&self.account.mailbox, quota)
+            .await
+            .map_err(|error| Fault::temporary("the mailbox's usage cannot be read").caused_by(error))
+    }
+}

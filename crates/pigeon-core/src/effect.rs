@@ -1,0 +1,123 @@
+//! What services propose and the core commits.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::address::Address;
+use crate::folder::Folder;
+
+/// IMAP system flags and keywords to store a message with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "IMAP has five system flags, each its own yes or no")]
+pub struct Flags {
+    /// `\Seen`
+    pub is_seen: bool,
+    /// `\Flagged`
+    pub is_flagged: bool,
+    /// `\Answered`
+    pub is_answered: bool,
+    /// `\Draft`
+    pub is_draft: bool,
+    /// `\Deleted`
+    pub is_deleted: bool,
+    /// Keywords, in the order in which they were set.
+    pub keywords: Vec<String>,
+}
+
+impl Flags {
+    /// Whether nothing is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Keep the message in a folder of the recipient's mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Store {
+    /// Where to.
+    pub folder: Folder,
+    /// With which flags.
+    pub flags: Flags,
+}
+
+/// Send the message on to another address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Redirect {
+    /// Where to.
+    pub to: Address,
+}
+
+/// Send a message of our own, always with the null sender (RFC 3834 §3.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// Who gets it.
+    pub to: Address,
+    /// Why it is sent, one word: with the message's digest it makes the answer one of its kind.
+    pub kind: &'static str,
+    /// The whole message, lines ended by LF.
+    #[serde(skip)]
+    pub message: Bytes,
+}
+
+/// Something a service wants to happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// Keep it.
+    Store(Store),
+    /// Send it on.
+    Redirect(Redirect),
+    /// Answer it.
+    Answer(Answer),
+}
+
+/// The effects proposed so far for one recipient.
+///
+/// Services edit this list and nothing else happens until the core commits it.
+#[derive(Debug, Clone, Default)]
+pub struct Effects {
+    list: Vec<Effect>,
+    is_keep_cancelled: bool,
+}
+
+impl Effects {
+    /// Proposes one more effect; the same one twice counts once.
+    pub fn propose(&mut self, effect: Effect) {
+        if self.is_keep_cancelled && matches!(effect, Effect::Store(_)) {
+            return;
+        }
+        if !self.list.contains(&effect) {
+            self.list.push(effect);
+        }
+    }
+
+    /// Says that no copy is to be kept in the mailbox: drops the stores proposed so far and those still to come.
+    pub fn cancel_keep(&mut self) {
+        self.is_keep_cancelled = true;
+        self.list.retain(|effect| !matches!(effect, Effect::Store(_)));
+    }
+
+    /// Whether some service said that no copy is to be kept.
+    #[must_use]
+    pub fn is_keep_cancelled(&self) -> bool {
+        self.is_keep_cancelled
+    }
+
+    /// Whether the message is going to be stored.
+    #[must_use]
+    pub fn has_store(&self) -> bool {
+        self.list.iter().any(|effect| matches!(effect, Effect::Store(_)))
+    }
+
+    /// What was proposed, in order.
+    #[must_use]
+    pub fn list(&self) -> &[Effect] {
+        &self.list
+    }
+
+    /// Forgets everything: the message was discarded or refused.
+    pub fn clear(&mut self) {
+        self.list.clear();
+    }
+}

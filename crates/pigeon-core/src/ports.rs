@@ -1,0 +1,6 @@
+//! What the walk needs from outside: one trait for each, implemented in `pigeon-backends` under the same word.
+
+pub mod directory;
+pub mod mailstore;
+pub mod spool;
+pub mod state;

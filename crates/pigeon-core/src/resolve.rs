@@ -1,0 +1,149 @@
+//! From the settings of three layers to the settings that hold: a pure fold.
+//!
+//! For each key the value with the highest pin wins; among equal pins the innermost layer; if none is
+//! written, the service's own default. Ranges written at outer layers then clamp the value, unless the
+//! value's own pin is at least as strong as the range's: that is an administrator's exemption.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::setting::{Content, Layer, Pin, Setting, SettingName};
+use crate::timestamp::Timestamp;
+
+/// What holds for one key of one recipient, and why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Effective {
+    /// The value that holds; none when only ranges are written and the service's default holds inside them.
+    pub value: Option<Value>,
+    /// The setting that won; none when the service's default holds.
+    pub winner: Option<Setting>,
+    /// The settings that lost, outermost first.
+    pub losers: Vec<Setting>,
+    /// The ranges that bind the value, in the order in which they clamp it.
+    pub ranges: Vec<Setting>,
+    /// Whether a range changed the winner's value.
+    pub is_clamped: bool,
+}
+
+impl Effective {
+    /// The layer that decided, for receipts: `account`, `domain`, `system` or `default`, with the pin.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        match &self.winner {
+            None => "default".to_owned(),
+            Some(setting) if setting.pin == Pin::None => setting.layer.to_string(),
+            Some(setting) => format!("{}, pinned", setting.layer),
+        }
+    }
+}
+
+/// The effective settings of one recipient, by name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct EffectiveSettings {
+    /// Every key that some layer says something about.
+    pub keys: BTreeMap<SettingName, Effective>,
+    /// When a pin lapses next, so that whoever keeps this result knows until when it is right.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl EffectiveSettings {
+    /// The values of one service as its settings type reads them; defaults are left out.
+    #[must_use]
+    pub fn of(&self, service: &str) -> Map<String, Value> {
+        let values = self.entries(service);
+        values.filter_map(|(name, held)| Some((name.key.clone(), held.value.clone()?))).collect()
+    }
+
+    /// The entries of one service, in the order of their keys.
+    pub fn entries(&self, service: &str) -> impl Iterator<Item = (&SettingName, &Effective)> {
+        let from = SettingName { service: service.to_owned(), key: String::new() };
+        let service = service.to_owned();
+        self.keys.range(from..).take_while(move |(name, _)| name.service == service)
+    }
+}
+
+/// Folds the settings of one recipient's three layers into what holds at `now`.
+///
+/// `default_of` gives the service's default for a key, so that ranges can clamp it too.
+#[must_use]
+pub fn resolve(
+    settings: &[Setting],
+    now: Timestamp,
+    default_of: &dyn Fn(&SettingName) -> Option<Value>,
+) -> EffectiveSettings {
+    let mut by_name: BTreeMap<SettingName, Vec<&Setting>> = BTreeMap::new();
+    for setting in settings {
+        by_name.entry(setting.name.clone()).or_default().push(setting);
+    }
+    let lapses =
+        settings.iter().filter(|setting| setting.pin != Pin::None).filter_map(|setting| setting.until);
+    let valid_until = lapses.filter(|until| *until > now).min();
+    let keys = by_name
+        .into_iter()
+        .map(|(name, written)| {
+            let held = resolve_key(&written, now, || default_of(&name));
+            (name, held)
+        })
+        .collect();
+    EffectiveSettings { keys, valid_until }
+}
+
+fn resolve_key(written: &[&Setting], now: Timestamp, default: impl Fn() -> Option<Value>) -> Effective {
+    let mut values: Vec<&Setting> = Vec::new();
+    let mut ranges: Vec<&Setting> = Vec::new();
+    for setting in written {
+        match setting.content {
+            Content::Value(_) => values.push(setting),
+            Content::Range(_) => ranges.push(setting),
+        }
+    }
+    values.sort_by_key(|setting| (setting.pin_at(now), setting.layer));
+    let winner = values.pop();
+    values.sort_by_key(|setting| setting.layer);
+    let pin = winner.map_or(Pin::None, |setting| setting.pin_at(now));
+    let layer = winner.map(|setting| setting.layer);
+    ranges.retain(|range| range_binds((range.layer, range.pin_at(now)), (layer, pin)));
+    // The strongest clamps last, and among equals the outermost, so that it has the last word.
+    ranges.sort_by_key(|range| (range.pin_at(now), std::cmp::Reverse(range.layer)));
+    let unclamped = winner.map_or_else(default, |setting| value_of(setting).cloned());
+    let value = unclamped.as_ref().map(|value| {
+        ranges
+            .iter()
+            .filter_map(|range| range_of(range))
+            .fold(value.clone(), |value, range| range.clamp(&value))
+    });
+    Effective {
+        is_clamped: value != unclamped,
+        value,
+        winner: winner.cloned(),
+        losers: values.into_iter().cloned().collect(),
+        ranges: ranges.into_iter().cloned().collect(),
+    }
+}
+
+/// Whether a range binds a value (no layer: the service's default).
+#[must_use]
+pub fn range_binds(range: (Layer, Pin), value: (Option<Layer>, Pin)) -> bool {
+    let is_outer = value.0.is_none_or(|layer| range.0 < layer);
+    let is_exempt = value.1 != Pin::None && value.1 >= range.1;
+    is_outer && !is_exempt
+}
+
+fn value_of(setting: &Setting) -> Option<&Value> {
+    match &setting.content {
+        Content::Value(value) => Some(value),
+        Content::Range(_) => None,
+    }
+}
+
+fn range_of(setting: &Setting) -> Option<&crate::setting::Range> {
+    match &setting.content {
+        Content::Range(range) => Some(range),
+        Content::Value(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
