@@ -1,0 +1,349 @@
+//! `pigeondeliver.toml`: how this node starts. Everything about mail itself is in the directory.
+//!
+//! Read once, here; no environment variable but `PIGEON_CONFIG`, which names the file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where the configuration is looked for when nobody names it.
+pub const DEFAULT_PATH: &str = "/etc/pigeondeliver/pigeondeliver.toml";
+
+/// How a node of PigeonDeliver starts.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The directory's URL: `sqlite:/var/lib/pigeondeliver/directory.sqlite`.
+    pub directory: String,
+    /// Where this node keeps its State, the outbox and the spool for large messages.
+    #[serde(default = "default_state")]
+    pub state: PathBuf,
+    /// The name of this host in trace fields and replies. Unset: the system's host name.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    /// The domain of recipients that are named without one (`pigeon deliver ann`). Unset: the host name.
+    #[serde(default)]
+    pub default_domain: Option<String>,
+    /// The mailboxes.
+    #[serde(default)]
+    pub mail: Mail,
+    /// The LMTP listeners, each with its own limits.
+    #[serde(default)]
+    pub lmtp: Vec<Lmtp>,
+    /// How redirects and answers leave.
+    #[serde(default)]
+    pub outbox: Outbox,
+    /// The log.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// Where mail is kept.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mail {
+    /// The directory that holds all mailboxes.
+    pub root: PathBuf,
+    /// The user that owns all mail. Started as root, the server becomes this user. Unset: whoever starts it.
+    pub user: Option<String>,
+    /// The group that owns all mail. Unset: the user's own.
+    pub group: Option<String>,
+    /// How copies are made durable before they are acknowledged.
+    pub sync: Sync,
+    /// Messages above this many octets leave memory for a spool file while they are delivered.
+    pub spool_threshold: u64,
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("/var/mail/pigeondeliver"),
+            user: None,
+            group: None,
+            sync: Sync::Fsync,
+            spool_threshold: 1024 * 1024,
+        }
+    }
+}
+
+/// How copies are made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Sync {
+    /// `fsync` of the file, then of its name: right everywhere.
+    #[default]
+    Fsync,
+    /// `syncfs` shared by all deliveries under way: for a file system that holds nothing but mail.
+    Syncfs,
+    /// Nothing: a loss of power loses mail that was acknowledged. For tests only.
+    None,
+}
+
+/// One LMTP listener.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lmtp {
+    /// `unix:/run/pigeondeliver/lmtp.sock`, `127.0.0.1:24`, or `systemd` for the sockets that systemd hands over.
+    pub listen: String,
+    /// The permissions of a Unix socket, octal.
+    #[serde(default = "default_socket_mode")]
+    pub mode: String,
+    /// The owner of a Unix socket.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// The group of a Unix socket: mostly that of the MTA.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Networks whose clients may use XCLIENT and XFORWARD (`127.0.0.1/32`).
+    #[serde(default)]
+    pub trusted: Vec<String>,
+    /// Largest message in octets.
+    #[serde(default = "default_message_size")]
+    pub max_message_size: u64,
+    /// Most recipients in one transaction.
+    #[serde(default = "default_recipients")]
+    pub max_recipients: usize,
+    /// Most connections at the same time.
+    #[serde(default = "default_connections")]
+    pub max_connections: usize,
+    /// How long a client may be silent between commands, in seconds.
+    #[serde(default = "default_timeout")]
+    pub timeout_s: u64,
+}
+
+/// How redirects and answers leave.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbox {
+    /// `smtp://127.0.0.1:25` for the MTA on this host, or `sendmail:/usr/sbin/sendmail`.
+    pub submit: String,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { submit: "smtp://127.0.0.1:25".to_owned() }
+    }
+}
+
+/// The log.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How much is logged.
+    pub level: LogLevel,
+    /// In which form, on standard error.
+    pub format: LogFormat,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Only what somebody must act on.
+    Error,
+    /// That, and what looks wrong.
+    Warn,
+    /// That, and one line for each recipient of each message.
+    #[default]
+    Info,
+    /// That, and the protocol.
+    Debug,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+fn default_state() -> PathBuf {
+    PathBuf::from("/var/lib/pigeondeliver")
+}
+fn default_socket_mode() -> String {
+    "0660".to_owned()
+}
+fn default_message_size() -> u64 {
+    100 * 1024 * 1024
+}
+fn default_recipients() -> usize {
+    1000
+}
+fn default_connections() -> usize {
+    1000
+}
+fn default_timeout() -> u64 {
+    300
+}
+
+impl Lmtp {
+    /// A listener with default limits.
+    #[must_use]
+    pub fn new(listen: &str) -> Self {
+        Self {
+            listen: listen.to_owned(),
+            mode: default_socket_mode(),
+            owner: None,
+            group: None,
+            trusted: Vec::new(),
+            max_message_size: default_message_size(),
+            max_recipients: default_recipients(),
+            max_connections: default_connections(),
+            timeout_s: default_timeout(),
+        }
+    }
+
+    /// The permissions as a number.
+    ///
+    /// # Errors
+    /// When the text is not octal.
+    pub fn mode_bits(&self) -> anyhow::Result<u32> {
+        u32::from_str_radix(self.mode.trim_start_matches("0o"), 8)
+            .with_context(|| format!("lmtp.mode {:?} is not octal: write 0660", self.mode))
+    }
+}
+
+/// Where an LMTP listener listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// The sockets that systemd hands over.
+    Systemd,
+}
+
+impl Listen {
+    /// Parses `unix:/path`, `host:port` or `systemd`.
+    ///
+    /// # Errors
+    /// When the text is none of these.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        if text == "systemd" {
+            return Ok(Self::Systemd);
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Self::Unix(path.into()));
+        }
+        let address = text.parse().with_context(|| {
+            format!("lmtp.listen {text:?} is not an address: write unix:/path, 127.0.0.1:24, [::1]:24 or systemd")
+        })?;
+        Ok(Self::Tcp(address))
+    }
+}
+
+/// Where the directory is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DirectoryUrl {
+    /// An SQLite file.
+    Sqlite(PathBuf),
+}
+
+impl Config {
+    /// A configuration with defaults for everything but the places.
+    #[must_use]
+    pub fn new(directory: &Path, state: &Path, mail_root: &Path) -> Self {
+        Self {
+            directory: format!("sqlite:{}", directory.display()),
+            state: state.to_owned(),
+            hostname: None,
+            default_domain: None,
+            mail: Mail { root: mail_root.to_owned(), ..Mail::default() },
+            lmtp: Vec::new(),
+            outbox: Outbox::default(),
+            log: Log::default(),
+        }
+    }
+
+    /// Where the configuration is: what was named, else `PIGEON_CONFIG`, else the default place.
+    #[must_use]
+    pub fn path(named: Option<&Path>) -> PathBuf {
+        #[expect(clippy::disallowed_methods, reason = "the one environment variable, read in its one place")]
+        let from_environment = || std::env::var("PIGEON_CONFIG").ok().map(PathBuf::from);
+        named.map(Path::to_owned).or_else(from_environment).unwrap_or_else(|| DEFAULT_PATH.into())
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// What is wrong and in which file, and what to do when there is none.
+    pub fn load(named: Option<&Path>) -> anyhow::Result<Self> {
+        let path = Self::path(named);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
+                "there is no configuration at {}: make one with `pigeon init`, or name it with --config FILE",
+                path.display()
+            ),
+            Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+        };
+        let config: Self =
+            toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))?;
+        config.directory_url()?;
+        for listener in &config.lmtp {
+            Listen::parse(&listener.listen)?;
+            listener.mode_bits()?;
+        }
+        Ok(config)
+    }
+
+    /// Where the directory is.
+    ///
+    /// # Errors
+    /// When the URL has a scheme that there is no backend for.
+    pub fn directory_url(&self) -> anyhow::Result<DirectoryUrl> {
+        match self.directory.split_once(':') {
+            Some(("sqlite", path)) => {
+                Ok(DirectoryUrl::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
+            }
+            _ => bail!("directory {:?} is not a URL that is known here: write sqlite:/path/to/directory.sqlite", self.directory),
+        }
+    }
+
+    /// The name of this host.
+    #[must_use]
+    pub fn hostname(&self) -> String {
+        let system = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.hostname.clone().unwrap_or_else(system)
+    }
+
+    /// The domain of recipients that are named without one.
+    #[must_use]
+    pub fn default_domain(&self) -> String {
+        self.default_domain.clone().unwrap_or_else(|| self.hostname())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_needs_one_line() {
+        let config: Config = toml::from_str(r#"directory = "sqlite:/tmp/d.sqlite""#).unwrap();
+        assert_eq!(config.directory_url().unwrap(), DirectoryUrl::Sqlite("/tmp/d.sqlite".into()));
+        assert_eq!(config.mail.sync, Sync::Fsync);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        let error = toml::from_str::<Config>("directory = \"sqlite:/x\"\nmial = 1\n").unwrap_err().to_string();
+        assert!(error.contains("mial"), "{error}");
+    }
+
+    #[test]
+    fn listeners_are_parsed() {
+        assert_eq!(Listen::parse("unix:/run/x").unwrap(), Listen::Unix("/run/x".into()));
+        assert_eq!(Listen::parse("127.0.0.1:24").unwrap(), Listen::Tcp("127.0.0.1:24".parse().unwrap()));
+        assert!(Listen::parse("localhost").unwrap_err().to_string().contains("unix:/path"));
+        assert!(Config::new(Path::new("/d"), Path::new("/s"), Path::new("/m")).directory_url().is_ok());
+    }
+}
