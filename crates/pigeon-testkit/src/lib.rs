@@ -1,2 +1,3 @@
 //! testkit
+pub mod memory;
 pub mod peers;
