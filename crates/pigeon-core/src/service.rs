@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::future::BoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -346,6 +346,8 @@ fn bind_as<T: DeserializeOwned + Send + Sync + 'static>(map: Map<String, Value>)
 /// Every service and every group of settings there is, in the order in which services of one stage run.
 pub struct Catalogue {
     descriptors: Vec<Descriptor>,
+    /// The defaults of each descriptor, made when they are first asked for.
+    defaults: Vec<OnceLock<Map<String, Value>>>,
     tools: Tools,
     opened: Mutex<HashMap<&'static str, Opened>>,
 }
@@ -358,7 +360,8 @@ impl Catalogue {
     pub fn new(services: &[Descriptor], tools: Tools) -> Self {
         let mut descriptors = crate::plan::CORE_GROUPS.to_vec();
         descriptors.extend_from_slice(services);
-        Self { descriptors, tools, opened: Mutex::default() }
+        let defaults = descriptors.iter().map(|_| OnceLock::new()).collect();
+        Self { descriptors, defaults, tools, opened: Mutex::default() }
     }
 
     /// The descriptors: the core's groups first, then services by catalogue order.
@@ -395,7 +398,9 @@ impl Catalogue {
     /// The default of a key, where the key exists.
     #[must_use]
     pub fn default_of(&self, name: &SettingName) -> Option<Value> {
-        self.descriptor(&name.service).ok()?.defaults().get(&name.key).cloned()
+        let at = self.descriptors.iter().position(|descriptor| descriptor.name == name.service)?;
+        let (descriptor, defaults) = (self.descriptors.get(at)?, self.defaults.get(at)?);
+        defaults.get_or_init(|| descriptor.defaults()).get(&name.key).cloned()
     }
 
     /// The service opened with this configuration; opened once for each configuration.
