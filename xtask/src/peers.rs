@@ -5,12 +5,13 @@
 //! A peer that cannot be had is reported and left out; its tests then say `SKIPPED`.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
+
+use crate::workspace::{say, target};
 
 /// The peers and their packages: the list that the test harness describes too.
 const PACKAGES: &str = include_str!("../../crates/pigeon-testkit/peers/packages.txt");
@@ -64,10 +65,7 @@ fn directory() -> PathBuf {
     if let Some(directory) = std::env::var_os("PIGEON_PEERS") {
         return PathBuf::from(directory);
     }
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let workspace = workspace.canonicalize().unwrap_or(workspace);
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    workspace.join(target).join("peers")
+    target().join("peers")
 }
 
 /// The peers of the list, each with its packages.
@@ -192,8 +190,4 @@ fn remove(directory: &Path) -> anyhow::Result<()> {
         fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
     }
     Ok(())
-}
-
-fn say(line: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
 }
