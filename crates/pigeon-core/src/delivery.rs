@@ -178,6 +178,18 @@ impl Delivery {
         });
     }
 
+    /// The folders of the recipient's mailbox, the INBOX first; none while the mailbox does not exist yet.
+    ///
+    /// # Errors
+    /// When the mailbox cannot be read.
+    pub async fn folders(&self) -> Result<Vec<Folder>, Fault> {
+        let store = &self.ports.mailstore;
+        store
+            .folders(&self.account.mailbox)
+            .await
+            .map_err(|error| Fault::temporary("the mailbox's folders cannot be read").caused_by(error))
+    }
+
     /// How full the recipient's mailbox is; the limits are kept with the mailbox, where other programs see them.
     ///
     /// # Errors
