@@ -46,7 +46,7 @@ pub(crate) fn all() -> anyhow::Result<bool> {
 /// When a program that is there cannot be started.
 pub(crate) fn checked() -> anyhow::Result<bool> {
     let mut tally = check::all()?;
-    tally.merge(tests(&["--workspace"], None)?);
+    tally.merge(tests(&["--workspace", "--tests"], None)?);
     tally.merge(plain(&["--workspace", "--doc"], None)?);
     tally.close()
 }
@@ -86,11 +86,7 @@ fn install_tools() -> anyhow::Result<()> {
 
 /// Runs the chosen tests without the doc tests, perhaps only those whose name has this text in it.
 fn tests(selection: &[&str], filter: Option<&str>) -> anyhow::Result<Tally> {
-    if has_cargo("nextest") {
-        nextest(selection, filter)
-    } else {
-        plain(&[selection, &["--tests"]].concat(), filter)
-    }
+    if has_cargo("nextest") { nextest(selection, filter) } else { plain(selection, filter) }
 }
 
 fn nextest(selection: &[&str], filter: Option<&str>) -> anyhow::Result<Tally> {
