@@ -177,11 +177,12 @@ impl Agent {
         let branches = envelope.recipients.iter().map(|recipient| recipient.branches.len()).sum::<usize>();
         let job = Job { transaction: &envelope.transaction, message, has_several: branches > 1, is_dry_run };
         let finished = self.finished_branches(&job, envelope).await;
-        let each = envelope
-            .recipients
-            .iter()
-            .flat_map(|recipient| recipient.branches.iter().map(move |branch| (recipient, branch)));
-        let walks = each.map(|(recipient, branch)| self.walk(&job, recipient, branch, &finished));
+        let mut walks = Vec::with_capacity(branches);
+        for recipient in &envelope.recipients {
+            walks.extend(
+                recipient.branches.iter().map(|branch| self.walk(&job, recipient, branch, &finished)),
+            );
+        }
         let mut walked: Vec<Walked> =
             futures_util::stream::iter(walks).buffered(CONCURRENT_WALKS).collect().await;
         self.commit(&job, &mut walked).await;
