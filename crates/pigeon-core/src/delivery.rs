@@ -49,7 +49,31 @@ pub struct Delivery {
     pub(crate) decided_by: Vec<&'static str>,
 }
 
+/// What services have written into a delivery so far.
+pub(crate) struct Proposals {
+    header: HeaderEdits,
+    facts: BTreeMap<String, Value>,
+    effects: Effects,
+    memories: Vec<Memory>,
+}
+
 impl Delivery {
+    /// What services have written so far, to go back to.
+    pub(crate) fn proposals(&self) -> Proposals {
+        Proposals {
+            header: self.header.clone(),
+            facts: self.facts.clone(),
+            effects: self.effects.clone(),
+            memories: self.memories.clone(),
+        }
+    }
+
+    /// Goes back to what was written before.
+    pub(crate) fn restore(&mut self, before: Proposals) {
+        let Proposals { header, facts, effects, memories } = before;
+        (self.header, self.facts, self.effects, self.memories) = (header, facts, effects, memories);
+    }
+
     /// The reverse-path of the envelope.
     #[must_use]
     pub fn sender(&self) -> &ReversePath {

@@ -110,6 +110,14 @@ impl Effects {
         self.list.iter().any(|effect| matches!(effect, Effect::Store(_)))
     }
 
+    /// Whether the message itself goes somewhere: an answer alone takes no one's mail, unless a service has
+    /// said that it is not to be kept.
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        let goes = |effect: &Effect| matches!(effect, Effect::Store(_) | Effect::Redirect(_));
+        self.list.iter().any(goes) || (self.is_keep_cancelled && !self.list.is_empty())
+    }
+
     /// What was proposed, in order.
     #[must_use]
     pub fn list(&self) -> &[Effect] {

@@ -244,6 +244,8 @@ struct Kept {
 
 /// How often at most the directory is asked what changed.
 const FEED_INTERVAL: Duration = Duration::from_millis(100);
+/// The position of a feed that nobody follows yet.
+const NOT_STARTED: u64 = u64::MAX;
 /// How many addresses are kept.
 const KEPT_ADDRESSES: usize = 100_000;
 
@@ -257,6 +259,8 @@ pub struct Planner {
     kept: Cache<String, Arc<Kept>>,
     changed: RwLock<HashMap<Scope, u64>>,
     feed_seq: AtomicU64,
+    /// Answers read before this position may have missed a change; `NOT_STARTED` before the first look-up.
+    floor: AtomicU64,
     asked_at: AtomicI64,
 }
 
@@ -270,6 +274,7 @@ impl Planner {
             kept: Cache::new(KEPT_ADDRESSES),
             changed: RwLock::default(),
             feed_seq: AtomicU64::new(0),
+            floor: AtomicU64::new(NOT_STARTED),
             asked_at: AtomicI64::new(i64::MIN),
         }
     }
@@ -335,6 +340,7 @@ impl Planner {
         self.feed_seq.fetch_max(feed.seq, Ordering::AcqRel);
         // Bounded: past this many changes it is cheaper to begin anew than to remember each.
         if changed.len() > KEPT_ADDRESSES {
+            self.floor.store(feed.seq, Ordering::Release);
             changed.clear();
             self.kept.clear();
         }
@@ -344,6 +350,9 @@ impl Planner {
         if kept.valid_until.is_some_and(|until| until <= now) {
             return false;
         }
+        if kept.seq < self.floor.load(Ordering::Acquire) {
+            return false;
+        }
         let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
         changed.is_empty()
             || kept.scopes.iter().all(|scope| changed.get(scope).is_none_or(|seq| *seq <= kept.seq))
@@ -351,13 +360,24 @@ impl Planner {
 
     async fn make(&self, address: &Address, now: Timestamp) -> Result<Kept, DirectoryError> {
         let lookup = self.directory.lookup(address).await?;
-        Ok(match lookup {
+        let kept = match lookup {
             Lookup::None(Nobody { is_our_domain, scopes, seq }) => {
                 let planned = Planned::Nobody { is_our_domain };
                 Kept { planned, scopes, seq, valid_until: None }
             }
             Lookup::Found(resolution) => self.plan_all(resolution, now),
-        })
+        };
+        self.follow_from(kept.seq);
+        Ok(kept)
+    }
+
+    /// The feed is followed from the first answer on: what changed before is in the answers themselves.
+    fn follow_from(&self, seq: u64) {
+        let started =
+            self.floor.compare_exchange(NOT_STARTED, seq, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if started {
+            self.feed_seq.fetch_max(seq, Ordering::AcqRel);
+        }
     }
 
     fn plan_all(&self, resolution: Resolution, now: Timestamp) -> Kept {

@@ -2,7 +2,7 @@
 //! server's SPF check passes and bounces still find their way back.
 //!
 //! Source: Meng Weng Wong and Shevek, *The Sender Rewriting Scheme* (2004), in the form that libsrs2, postsrsd
-//! and Mail::SRS share: `SRS0=hash=day=domain=local` for a sender, `SRS1=hash=first=…` for a sender that an
+//! and `Mail::SRS` share: `SRS0=hash=day=domain=local` for a sender, `SRS1=hash=first=…` for a sender that an
 //! earlier forwarder rewrote. The hash is the beginning of the HMAC-SHA1 over the lower-cased parts.
 
 use data_encoding::BASE64_NOPAD;
@@ -286,7 +286,7 @@ mod tests {
         fn no_address_panics(local in "(?i)srs[01][=+-][^\\p{C}]{0,60}") {
             let address = Address::from_parts(&local, DomainName::parse("example.org").unwrap()).unwrap();
             prop_assert!(restore(&address, &["s".to_owned()], NOW).is_err());
-            let _ = rewrite(&address, &DomainName::parse("example.net").unwrap(), "s", NOW);
+            drop(rewrite(&address, &DomainName::parse("example.net").unwrap(), "s", NOW));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 
-use super::settle::{Ending, store_failure};
+use super::settle::{Ending, settle, store_failure};
 use super::trace::{self, Trace};
 use super::walk::Walked;
 use super::{Agent, Job, micros};
@@ -14,6 +14,7 @@ use crate::effect::{Effect, Store};
 use crate::envelope::Envelope;
 use crate::fault::Reply;
 use crate::headers::RenderedHead;
+use crate::outcome::Outcome;
 use crate::plan::{DeliveredTo, Recipient};
 use crate::ports::mailstore::{Copy, StoreError, Stored};
 use crate::ports::state::{OutboxContent, OutboxEntry, StateChanges};
@@ -193,14 +194,13 @@ impl Agent {
         for recipient in &envelope.recipients {
             let (mine, others) = rest.split_at_mut(recipient.branches.len().min(rest.len()));
             rest = others;
-            let is_pending = |walked: &Walked| {
-                !super::settle::settle(&walked.ending, &[], false).is_success()
-                    && !matches!(&walked.ending, Ending::Reject(reply) if !reply.is_temporary())
-            };
+            let outcome = |walked: &Walked| settle(&walked.ending, &[], false);
+            let is_pending = |walked: &Walked| matches!(outcome(walked), Outcome::Deferred { .. });
             if mine.len() < 2 || !mine.iter().any(is_pending) {
                 continue;
             }
-            let ended = mine.iter().filter(|walked| !is_pending(walked));
+            // A branch that is refused has done nothing that a retry could do twice: it is refused again.
+            let ended = mine.iter().filter(|walked| outcome(walked).is_success());
             finished.extend(
                 ended.filter_map(|walked| branch_key(job, &recipient.address.key(), &walked.target).ok()),
             );

@@ -79,7 +79,7 @@ impl Agent {
             }
         }
         walked.ending = check_redirects(&walked.delivery, &walked.plan).map_or_else(
-            || if walked.delivery.effects.list().is_empty() { Ending::Nothing } else { Ending::Commit },
+            || if walked.delivery.effects.is_enough() { Ending::Commit } else { Ending::Nothing },
             Ending::Fault,
         );
         walked
@@ -178,7 +178,12 @@ impl Agent {
         let plan = Arc::clone(&walked.plan);
         for step in plan.stage(stage) {
             let began = self.ports.clock.elapsed();
+            let before = (step.handling.on_fault == OnFault::Skip).then(|| walked.delivery.proposals());
             let result = self.run_step(step, &mut walked.delivery).await;
+            if let (Some(before), Err(_)) = (before, &result) {
+                // A service that is skipped leaves nothing behind but a mark in the receipt.
+                walked.delivery.restore(before);
+            }
             let span = micros(self.ports.clock.elapsed().saturating_sub(began));
             let (decision, ending) = judge(step, result, &mut walked.delivery);
             let because = std::mem::take(&mut walked.delivery.decided_by);
