@@ -1,2 +1,4 @@
 //! backends
 pub mod blocking;
+pub mod mailstore;
+pub mod spool;

@@ -1,3 +1,4 @@
 //! testkit
+pub mod contracts;
 pub mod memory;
 pub mod peers;

@@ -1,0 +1,3 @@
+//! Mail stores: where the core's copies are kept.
+
+pub mod maildir;

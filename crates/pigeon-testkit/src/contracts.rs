@@ -1,0 +1,3 @@
+//! Contract suites: one for each port, the same for every backend.
+
+pub mod mailstore;
