@@ -164,6 +164,7 @@ pub struct Descriptor {
     defaults: fn() -> Map<String, Value>,
     bind: fn(Map<String, Value>) -> Result<Bound, String>,
     check: fn(Map<String, Value>) -> Result<(), String>,
+    rewrite: fn(Map<String, Value>) -> Result<Value, String>,
     check_config: fn(Map<String, Value>) -> Result<(), String>,
     open: Option<OpenFn>,
 }
@@ -181,6 +182,7 @@ impl Descriptor {
             config_schema: if size_of::<S::Config>() == 0 { None } else { Some(schema_of::<S::Config>) },
             defaults: defaults_of::<S::Settings>,
             bind: bind_as::<S::Settings>,
+            rewrite: rewrite_as::<S::Settings>,
             check: |map| read_as::<S::Settings>(map).and_then(|settings| S::check(&settings)),
             check_config: |map| read_as::<S::Config>(map).map(drop),
             open: Some(|map, tools| {
@@ -204,6 +206,7 @@ impl Descriptor {
             config_schema: None,
             defaults: defaults_of::<T>,
             bind: bind_as::<T>,
+            rewrite: rewrite_as::<T>,
             check: |map| read_as::<T>(map).map(drop),
             check_config: |_| Ok(()),
             open: None,
@@ -236,6 +239,13 @@ impl Descriptor {
     /// Which value does not fit.
     pub fn bind(&self, values: Map<String, Value>) -> Result<Bound, String> {
         (self.bind)(values)
+    }
+
+    /// A value of one key as the settings type itself writes it; as it is where the type cannot read it.
+    fn normal_form(&self, key: &str, value: &Value) -> Value {
+        let map = Map::from_iter([(key.to_owned(), value.clone())]);
+        let written = (self.rewrite)(map).ok();
+        written.and_then(|written| written.get(key).cloned()).unwrap_or_else(|| value.clone())
     }
 
     fn is_config_key(&self, key: &str) -> bool {
@@ -339,6 +349,10 @@ fn read_as<T: DeserializeOwned>(map: Map<String, Value>) -> Result<T, String> {
     serde_json::from_value(Value::Object(map)).map_err(|error| error.to_string())
 }
 
+fn rewrite_as<T: DeserializeOwned + Serialize>(map: Map<String, Value>) -> Result<Value, String> {
+    read_as::<T>(map).and_then(|settings| serde_json::to_value(settings).map_err(|error| error.to_string()))
+}
+
 fn bind_as<T: DeserializeOwned + Send + Sync + 'static>(map: Map<String, Value>) -> Result<Bound, String> {
     read_as::<T>(map).map(|settings| Arc::new(settings) as Bound)
 }
@@ -393,6 +407,22 @@ impl Catalogue {
     /// A sentence that names the key, the layer and what is allowed.
     pub fn validate(&self, layer: Layer, name: &SettingName, content: &Content) -> Result<(), String> {
         self.descriptor(&name.service)?.validate(layer, &name.key, content)
+    }
+
+    /// What is to be written for a setting that was checked: every value in the form that its type writes, so
+    /// that `500M` and 524288000 are the same to ranges and to whoever compares.
+    #[must_use]
+    pub fn normalised(&self, name: &SettingName, content: &Content) -> Content {
+        use crate::setting::Range;
+        let Ok(descriptor) = self.descriptor(&name.service) else { return content.clone() };
+        match content {
+            Content::Value(value) => Content::Value(descriptor.normal_form(&name.key, value)),
+            Content::Range(Range::OneOf { one_of }) => {
+                let values = one_of.iter().map(|value| descriptor.normal_form(&name.key, value));
+                Content::Range(Range::OneOf { one_of: values.collect() })
+            }
+            Content::Range(range @ Range::Between { .. }) => Content::Range(range.clone()),
+        }
     }
 
     /// The default of a key, where the key exists.

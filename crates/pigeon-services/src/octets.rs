@@ -28,7 +28,7 @@ impl fmt::Display for Octets {
         let units = [(1_u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
         match units.into_iter().find(|(unit, _)| self.0 >= *unit) {
             Some((unit, name)) => {
-                let tenths = u128::from(self.0) * 10 / u128::from(unit);
+                let tenths = (u128::from(self.0) * 10 + u128::from(unit) / 2) / u128::from(unit);
                 write!(formatter, "{}.{} {name}", tenths / 10, tenths % 10)
             }
             None => write!(formatter, "{} octets", self.0),

@@ -116,36 +116,37 @@ impl World {
 
     /// Writes a setting (`service.key`); it must be one that the catalogue accepts there.
     pub fn set(&self, place: &str, name: &str, value: impl Into<Value>) -> &Self {
-        self.write(place, name, Content::Value(value.into()), (Pin::None, None)).forget()
+        self.write(place, name, &Content::Value(value.into()), (Pin::None, None)).forget()
     }
 
     /// Writes a setting with the pin of its layer: a domain's for a domain, the system's elsewhere.
     pub fn pin(&self, place: &str, name: &str, value: impl Into<Value>) -> &Self {
-        self.write(place, name, Content::Value(value.into()), (pin_of(place), None)).forget()
+        self.write(place, name, &Content::Value(value.into()), (pin_of(place), None)).forget()
     }
 
     /// The same with a pin that lapses.
     pub fn pin_until(&self, place: &str, name: &str, value: impl Into<Value>, until: Timestamp) -> &Self {
-        self.write(place, name, Content::Value(value.into()), (pin_of(place), Some(until))).forget()
+        self.write(place, name, &Content::Value(value.into()), (pin_of(place), Some(until))).forget()
     }
 
     /// Writes a range with the pin of its layer.
     pub fn range(&self, place: &str, name: &str, range: Range) -> &Self {
-        self.write(place, name, Content::Range(range), (pin_of(place), None)).forget()
+        self.write(place, name, &Content::Range(range), (pin_of(place), None)).forget()
     }
 
     /// Writes a setting as another process would: the agent has to find out through the change feed.
     pub fn set_elsewhere(&self, place: &str, name: &str, value: impl Into<Value>) -> &Self {
-        self.write(place, name, Content::Value(value.into()), (Pin::None, None))
+        self.write(place, name, &Content::Value(value.into()), (Pin::None, None))
     }
 
-    fn write(&self, place: &str, name: &str, content: Content, pin: (Pin, Option<Timestamp>)) -> &Self {
+    fn write(&self, place: &str, name: &str, content: &Content, pin: (Pin, Option<Timestamp>)) -> &Self {
         let place = place_of(place);
         let name = read(name);
-        let refused = self.agent.planner().catalogue().validate(place.layer(), &name, &content);
+        let refused = self.agent.planner().catalogue().validate(place.layer(), &name, content);
         if let Err(why) = refused {
             panic!("the catalogue refuses it: {why}");
         }
+        let content = self.agent.planner().catalogue().normalised(&name, content);
         let mut setting = setting(&place, name, content, pin.0);
         setting.until = pin.1;
         if let Err(why) = self.directory.set(&place, setting) {

@@ -71,7 +71,7 @@ async fn the_real_size_counts_after_the_data() {
     let big = format!("Subject: hi\n\n{}\n", "x".repeat(2000));
     let receipt = world.mail("bob@example.net", ANN, &big).await;
     assert_eq!(receipt.outcome.text(), "552 5.2.2 The mailbox is full");
-    assert!(reason_of(&receipt, "quota").starts_with("the mailbox is full: 1.9 KiB of 1.0 KiB"));
+    assert!(reason_of(&receipt, "quota").starts_with("the mailbox is full: 2.0 KiB of 1.0 KiB"));
     assert_eq!(world.mailstore.count(), 0);
 }
 
@@ -138,6 +138,18 @@ async fn a_dry_run_warns_nobody() {
         "would be answered to ann@example.org (quota-warning); would be stored in INBOX"
     );
     assert!(world.state.outbox().is_empty() && world.state.memories().is_empty());
+}
+
+#[tokio::test]
+async fn sizes_with_units_stay_inside_ranges() {
+    let world = world("1M");
+    let range = serde_json::from_value(json!({ "min": 1024, "max": 2_097_152 })).unwrap();
+    world.range("system", "quota.octets", range).usage(ANN, 3 << 19, 1);
+    let reason = async || reason_of(&*deliver(&world).await, "quota");
+    world.set(ANN, "quota.octets", "1.9M");
+    assert!(reason().await.contains("of 1.9 MiB"), "inside the range it is what was written");
+    world.set(ANN, "quota.octets", "1G");
+    assert!(reason().await.contains("of 2.0 MiB"), "outside it is the nearest end");
 }
 
 #[test]
