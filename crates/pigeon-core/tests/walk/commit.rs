@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pigeon_core::directory::Status;
 use pigeon_core::message::Message;
 use pigeon_core::receipt::Receipt;
 use pigeon_testkit::memory::{MailboxFailure, StatePart, World};
@@ -244,4 +245,34 @@ async fn the_return_path_of_final_delivery_is_the_only_one() {
         .map(|field| field.value())
         .collect();
     assert_eq!(paths, ["<>"]);
+}
+
+#[tokio::test]
+async fn a_suspended_target_of_an_alias_waits_alone() {
+    let world = world();
+    world.alias(TEAM, &[ANN, BOB]).status(ANN, Status::Suspended);
+    let receipt = send(&world).await;
+    assert_eq!(receipt.outcome.text(), "450 4.2.1 The mailbox is suspended, try again later");
+    assert_eq!((world.mails(ANN).len(), world.mails(BOB).len()), (0, 1));
+    world.status(ANN, Status::Active);
+    assert_eq!(send(&world).await.outcome.word(), "delivered");
+    assert_eq!((world.mails(ANN).len(), world.mails(BOB).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_bounce_to_a_rewritten_sender_goes_back_to_the_original_one() {
+    let world = world();
+    world
+        .account("postmaster@srs.example.org")
+        .alias(TEAM, &["x@example.net"])
+        .set("system", "redirect.srs_domain", "srs.example.org")
+        .set("system", "redirect.srs_secrets", vec!["secret"]);
+    send(&world).await;
+    let rewritten = world.sent()[0].sender.clone();
+    let receipt = world.mail("<>", &rewritten, "Subject: bounce\n\n").await;
+    assert_eq!(receipt.outcome.text(), format!("redirected to {SENDER}"));
+    assert_eq!(world.sent()[1].sender, "", "a bounce stays a bounce");
+    let forged = rewritten.replace("SRS0=", "SRS0=x");
+    let transaction = world.transaction("<>", None);
+    assert_eq!(world.admit(&forged, &transaction).await.unwrap_err().code, 550);
 }
