@@ -1,0 +1,10 @@
+//! The LMTP server against clients that are scripts, noise, or sockets.
+
+#[cfg(test)]
+mod it {
+    mod dialog_script;
+    mod dialogs;
+    mod noise;
+    mod post_office;
+    mod sockets;
+}
