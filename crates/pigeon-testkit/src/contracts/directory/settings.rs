@@ -1,0 +1,147 @@
+//! Settings on write: types, pins and ranges.
+
+use std::time::Duration;
+
+use pigeon_core::clock::Clock as _;
+use pigeon_core::directory::Change;
+use pigeon_core::rights::Actor;
+use pigeon_core::setting::{Content, ContentKind, Pin};
+use serde_json::json;
+
+use super::{Site, actor, at, grant, limit, parse, pin, set, unset};
+
+const HOPS: &str = "trace.max_hops";
+const ANN: &str = "ann@example.org";
+
+async fn people(site: &Site) -> (Actor, Actor) {
+    site.domain("example.org").await;
+    let admin = site.account("admin@example.org").await;
+    let ann = site.account(ANN).await;
+    site.apply(grant("admin@example.org", Some("example.org"))).await;
+    (actor(&admin), actor(&ann))
+}
+
+/// Checks that a change is refused, with these words.
+async fn check_refused(site: &Site, who: &Actor, change: Change, words: &[&str]) {
+    let shown = format!("{change:?}");
+    let error = match site.try_as(who, change).await {
+        Ok(_) => panic!("{shown} was done"),
+        Err(error) => error.to_string(),
+    };
+    for word in words {
+        assert!(error.contains(word), "{shown}: {error:?} does not say {word:?}");
+    }
+}
+
+pub(super) async fn values_are_checked_on_write(site: &Site) {
+    let (_, ann) = people(site).await;
+    check_refused(
+        site,
+        &ann,
+        set(at(ANN), "trace.max_jumps", 9, Pin::None),
+        &["trace.max_jumps", "max_hops"],
+    )
+    .await;
+    check_refused(site, &ann, set(at(ANN), "tracer.max_hops", 9, Pin::None), &["tracer", "trace"]).await;
+    check_refused(site, &ann, set(at(ANN), HOPS, "many", Pin::None), &[HOPS, "account", "many"]).await;
+    check_refused(site, &ann, set(at(ANN), HOPS, -1, Pin::None), &[HOPS, "-1"]).await;
+    check_refused(
+        site,
+        &super::root(),
+        limit(at(ANN), HOPS, json!({"min": 4}), Pin::None),
+        &[HOPS, "account"],
+    )
+    .await;
+    check_refused(site, &super::root(), unset(at(ANN), HOPS), &[HOPS, "does not exist"]).await;
+    check_refused(site, &super::root(), pin(at(ANN), HOPS, Pin::Domain), &[HOPS, "does not exist"]).await;
+    let missing = set(at("eve@example.org"), HOPS, 9, Pin::None);
+    check_refused(site, &super::root(), missing, &["eve@example.org", "does not exist"]).await;
+    site.set(at(ANN), HOPS, 9).await;
+    site.set(at(ANN), HOPS, 10).await;
+    let settings = site.directory.settings(&at(ANN)).await.expect("settings");
+    assert_eq!(settings.len(), 1);
+    assert_eq!(settings[0].content, Content::Value(json!(10)));
+    site.apply(unset(at(ANN), HOPS)).await;
+    assert_eq!(site.directory.settings(&at(ANN)).await.expect("settings"), []);
+}
+
+pub(super) async fn pins_hold_against_inner_layers(site: &Site) {
+    let (admin, ann) = people(site).await;
+    let reason = Some("the law of the house".to_owned());
+    let lock = Change::Set {
+        place: at("example.org"),
+        name: parse(HOPS),
+        content: Content::Value(json!(30)),
+        pin: Pin::Domain,
+        until: None,
+        reason,
+    };
+    site.try_as(&admin, lock).await.expect("a pin");
+    let change = || set(at(ANN), HOPS, 40, Pin::None);
+    check_refused(site, &ann, change(), &[HOPS, "domain", "30", "the law of the house"]).await;
+    // Who could override the pin is told that this value does not.
+    let applied = site.try_as(&admin, change()).await.expect("a setting");
+    assert!(applied.notes.concat().contains("no effect"), "{:?}", applied.notes);
+    // An exemption holds, and is the administrator's.
+    let applied = site.try_as(&admin, set(at(ANN), HOPS, 40, Pin::Domain)).await.expect("an exemption");
+    assert_eq!(applied.notes, [""; 0]);
+    check_refused(site, &ann, change(), &["pinned"]).await;
+    check_refused(site, &ann, unset(at(ANN), HOPS), &["pinned"]).await;
+    // A pin of the system binds the domain's administrator, too.
+    site.apply(set(at("system"), HOPS, 20, Pin::System)).await;
+    check_refused(site, &admin, set(at("example.org"), HOPS, 30, Pin::Domain), &["system", "20"]).await;
+    check_refused(site, &admin, set(at(ANN), HOPS, 30, Pin::Domain), &["system", "20"]).await;
+    // Other keys are free.
+    site.try_as(&ann, set(at(ANN), "trace.delivered_to", "always", Pin::None)).await.expect("a setting");
+}
+
+pub(super) async fn ranges_bind_inner_layers(site: &Site) {
+    let (admin, ann) = people(site).await;
+    site.try_as(&admin, limit(at("example.org"), HOPS, json!({"min": 10, "max": 40}), Pin::Domain))
+        .await
+        .expect("a range");
+    let words = [HOPS, "account", "50", "domain", "10 to 40"];
+    check_refused(site, &ann, set(at(ANN), HOPS, 50, Pin::None), &words).await;
+    site.try_as(&ann, set(at(ANN), HOPS, 40, Pin::None)).await.expect("a value inside");
+    site.try_as(&admin, set(at(ANN), HOPS, 50, Pin::Domain)).await.expect("an exemption");
+    // A layer holds a value and a range for one key.
+    site.try_as(&admin, set(at("example.org"), HOPS, 45, Pin::None))
+        .await
+        .expect("a value beside its own range");
+    let settings = site.directory.settings(&at("example.org")).await.expect("settings");
+    let kinds: Vec<ContentKind> = settings.iter().map(|setting| setting.content.kind()).collect();
+    assert_eq!(kinds, [ContentKind::Value, ContentKind::Range]);
+    site.apply(limit(at("system"), "trace.delivered_to", json!({"one_of": ["always", "never"]}), Pin::None))
+        .await;
+    let change = set(at("example.org"), "trace.delivered_to", "auto", Pin::None);
+    check_refused(site, &admin, change, &["trace.delivered_to", "system", "always", "never"]).await;
+}
+
+pub(super) async fn pins_change_and_lapse(site: &Site) {
+    let (admin, ann) = people(site).await;
+    site.try_as(&admin, set(at("example.org"), HOPS, 30, Pin::None)).await.expect("a setting");
+    site.try_as(&ann, set(at(ANN), HOPS, 40, Pin::None)).await.expect("a setting");
+    site.try_as(&admin, pin(at("example.org"), HOPS, Pin::Domain)).await.expect("a pin");
+    let kept = site.directory.settings(&at("example.org")).await.expect("settings");
+    assert_eq!((kept[0].pin, &kept[0].content), (Pin::Domain, &Content::Value(json!(30))));
+    let change = || set(at(ANN), HOPS, 41, Pin::None);
+    check_refused(site, &ann, change(), &["locked"]).await;
+    site.try_as(&admin, pin(at("example.org"), HOPS, Pin::None)).await.expect("no pin");
+    site.try_as(&ann, change()).await.expect("a setting");
+    // Pinned for an hour.
+    let until = site.clock.now().plus(Duration::from_secs(3600));
+    let (place, name) = (at("example.org"), parse(HOPS));
+    let hour = Change::SetPin {
+        place,
+        name,
+        kind: ContentKind::Value,
+        pin: Pin::Domain,
+        until: Some(until),
+        reason: None,
+    };
+    site.try_as(&admin, hour.clone()).await.expect("a pin");
+    check_refused(site, &ann, change(), &["until 2026-11-23T13:00:00Z"]).await;
+    site.clock.advance(Duration::from_secs(3600));
+    site.try_as(&ann, change()).await.expect("a setting after the pin lapsed");
+    check_refused(site, &admin, hour, &["past"]).await;
+}
