@@ -1,4 +1,5 @@
 //! Contract suites: one for each port, the same for every backend.
 
-pub mod mailstore;
 pub mod directory;
+pub mod mailstore;
+pub mod state;

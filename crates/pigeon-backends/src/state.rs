@@ -1,0 +1,73 @@
+//! State: what deliveries make. Service memory, finished branches, receipts and the rows of the outbox.
+//!
+//! The port is [`pigeon_core::ports::state::State`]; [`sqlite`] keeps it in files beside the directory.
+
+pub mod sqlite;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pigeon_core::clock::Clock;
+
+use crate::blocking::Blocking;
+
+/// What kind of process uses the State.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// One that delivers a message and exits: nothing is opened before it is needed, no thread is started, and
+    /// receipts are left in a spool file for others to take in.
+    OneShot,
+    /// One that stays: writes share transactions, receipts are kept by a thread of their own.
+    #[default]
+    Server,
+}
+
+impl Mode {
+    /// Where such a process does its blocking work.
+    #[must_use]
+    pub const fn blocking(self) -> Blocking {
+        match self {
+            Self::OneShot => Blocking::Inline,
+            Self::Server => Blocking::Pool,
+        }
+    }
+}
+
+/// For how many days receipts are kept where nobody says otherwise.
+pub const KEEP_RECEIPTS_DAYS: u32 = 30;
+
+/// How to open the State.
+#[derive(Clone)]
+pub struct StateOptions {
+    /// The state directory: must exist and be writable, with all its files, by the mail user. One host only: the
+    /// databases in it cannot be shared over a network file system.
+    pub directory: PathBuf,
+    /// What kind of process this is.
+    pub mode: Mode,
+    /// For how many days receipts are kept.
+    pub keep_days: u32,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl StateOptions {
+    /// Options for a server in that directory.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
+        Self { directory: directory.into(), mode: Mode::Server, keep_days: KEEP_RECEIPTS_DAYS, clock }
+    }
+
+    /// The same for another kind of process.
+    #[must_use]
+    pub fn with_mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// The same with receipts kept for so many days.
+    #[must_use]
+    pub fn with_keep_days(mut self, days: u32) -> Self {
+        self.keep_days = days;
+        self
+    }
+}
