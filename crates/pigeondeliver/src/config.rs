@@ -2,10 +2,11 @@
 //!
 //! Read once, here; no environment variable but `PIGEON_CONFIG`, which names the file.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use pigeon_frontends::lmtp::{ListenAddress, LmtpLimits, LmtpListener};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +64,7 @@ impl Default for Mail {
             root: PathBuf::from("/var/mail/pigeondeliver"),
             user: None,
             group: None,
-            sync: Sync::Fsync,
+            sync: Sync::Automatic,
             spool_threshold: 1024 * 1024,
         }
     }
@@ -73,20 +74,18 @@ impl Default for Mail {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sync {
-    /// `fsync` of the file, then of its name: right everywhere.
+    /// The quickest way that is safe on the file system at hand. A message for many mailboxes may sync the whole file system.
     #[default]
-    Fsync,
-    /// `syncfs` shared by all deliveries under way: for a file system that holds nothing but mail.
-    Syncfs,
-    /// Nothing: a loss of power loses mail that was acknowledged. For tests only.
-    None,
+    Automatic,
+    /// Each file and each directory by itself: for a disk that other programs write much to.
+    Each,
 }
 
 /// One LMTP listener.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Lmtp {
-    /// `unix:/run/pigeondeliver/lmtp.sock`, `127.0.0.1:24`, or `systemd` for the sockets that systemd hands over.
+    /// `unix:/run/pigeondeliver/lmtp.sock`, `127.0.0.1:24`, or `inherited:NAME` for a socket that systemd opened (`FileDescriptorName=NAME`).
     pub listen: String,
     /// The permissions of a Unix socket, octal.
     #[serde(default = "default_socket_mode")]
@@ -97,7 +96,7 @@ pub struct Lmtp {
     /// The group of a Unix socket: mostly that of the MTA.
     #[serde(default)]
     pub group: Option<String>,
-    /// Networks whose clients may use XCLIENT and XFORWARD (`127.0.0.1/32`).
+    /// Networks whose clients may use XCLIENT and XFORWARD (`127.0.0.1/32`); `local` for those that connect to a Unix socket.
     #[serde(default)]
     pub trusted: Vec<String>,
     /// Largest message in octets.
@@ -200,43 +199,37 @@ impl Lmtp {
         }
     }
 
-    /// The permissions as a number.
+    /// The listener as the server opens it.
     ///
     /// # Errors
-    /// When the text is not octal.
-    pub fn mode_bits(&self) -> anyhow::Result<u32> {
-        u32::from_str_radix(self.mode.trim_start_matches("0o"), 8)
-            .with_context(|| format!("lmtp.mode {:?} is not octal: write 0660", self.mode))
+    /// Which value makes no sense, and what is allowed.
+    pub fn listener(&self) -> anyhow::Result<LmtpListener> {
+        let mut address: ListenAddress =
+            self.listen.parse().map_err(|error| anyhow!("lmtp.listen: {error}"))?;
+        if let ListenAddress::Unix(socket) = &mut address {
+            socket.mode = u32::from_str_radix(self.mode.trim_start_matches("0o"), 8)
+                .with_context(|| format!("lmtp.mode {:?} is not octal: write 0660", self.mode))?;
+            socket.owner.clone_from(&self.owner);
+            socket.group.clone_from(&self.group);
+        }
+        let networks = self.trusted.iter().filter(|network| *network != "local");
+        let trusted_networks =
+            networks.map(|network| network.parse()).collect::<Result<_, _>>().context("lmtp.trusted")?;
+        let trusts_local = self.trusted.iter().any(|network| network == "local");
+        Ok(LmtpListener { address, trusts_local, trusted_networks })
     }
-}
 
-/// Where an LMTP listener listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// A Unix socket.
-    Unix(PathBuf),
-    /// A TCP address.
-    Tcp(SocketAddr),
-    /// The sockets that systemd hands over.
-    Systemd,
-}
-
-impl Listen {
-    /// Parses `unix:/path`, `host:port` or `systemd`.
-    ///
-    /// # Errors
-    /// When the text is none of these.
-    pub fn parse(text: &str) -> anyhow::Result<Self> {
-        if text == "systemd" {
-            return Ok(Self::Systemd);
+    /// What its clients may use up.
+    #[must_use]
+    pub fn limits(&self) -> LmtpLimits {
+        LmtpLimits {
+            recipients: self.max_recipients,
+            message_octets: self.max_message_size,
+            connections: self.max_connections,
+            idle_time: Duration::from_secs(self.timeout_s),
+            command_time: Duration::from_secs(self.timeout_s),
+            ..LmtpLimits::default()
         }
-        if let Some(path) = text.strip_prefix("unix:") {
-            return Ok(Self::Unix(path.into()));
-        }
-        let address = text.parse().with_context(|| {
-            format!("lmtp.listen {text:?} is not an address: write unix:/path, 127.0.0.1:24, [::1]:24 or systemd")
-        })?;
-        Ok(Self::Tcp(address))
     }
 }
 
@@ -289,8 +282,7 @@ impl Config {
             toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))?;
         config.directory_url()?;
         for listener in &config.lmtp {
-            Listen::parse(&listener.listen)?;
-            listener.mode_bits()?;
+            listener.listener()?;
         }
         Ok(config)
     }
@@ -304,7 +296,10 @@ impl Config {
             Some(("sqlite", path)) => {
                 Ok(DirectoryUrl::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
             }
-            _ => bail!("directory {:?} is not a URL that is known here: write sqlite:/path/to/directory.sqlite", self.directory),
+            _ => bail!(
+                "directory {:?} is not a URL that is known here: write sqlite:/path/to/directory.sqlite",
+                self.directory
+            ),
         }
     }
 
@@ -330,20 +325,28 @@ mod tests {
     fn a_node_needs_one_line() {
         let config: Config = toml::from_str(r#"directory = "sqlite:/tmp/d.sqlite""#).unwrap();
         assert_eq!(config.directory_url().unwrap(), DirectoryUrl::Sqlite("/tmp/d.sqlite".into()));
-        assert_eq!(config.mail.sync, Sync::Fsync);
+        assert_eq!(config.mail.sync, Sync::Automatic);
     }
 
     #[test]
     fn unknown_keys_are_refused_by_name() {
-        let error = toml::from_str::<Config>("directory = \"sqlite:/x\"\nmial = 1\n").unwrap_err().to_string();
+        let error =
+            toml::from_str::<Config>("directory = \"sqlite:/x\"\nmial = 1\n").unwrap_err().to_string();
         assert!(error.contains("mial"), "{error}");
     }
 
     #[test]
     fn listeners_are_parsed() {
-        assert_eq!(Listen::parse("unix:/run/x").unwrap(), Listen::Unix("/run/x".into()));
-        assert_eq!(Listen::parse("127.0.0.1:24").unwrap(), Listen::Tcp("127.0.0.1:24".parse().unwrap()));
-        assert!(Listen::parse("localhost").unwrap_err().to_string().contains("unix:/path"));
+        let mut listener = Lmtp::new("unix:/run/x");
+        assert!(
+            matches!(listener.listener().unwrap().address, ListenAddress::Unix(socket) if socket.mode == 0o660)
+        );
+        listener.mode = "rw".into();
+        assert!(listener.listener().unwrap_err().to_string().contains("0660"));
+        assert!(Lmtp::new("localhost").listener().unwrap_err().to_string().contains("unix:/path"));
+        listener = Lmtp::new("127.0.0.1:24");
+        listener.trusted = vec!["127.0.0.0/8".into(), "local".into()];
+        assert!(listener.listener().unwrap().trusts_local);
         assert!(Config::new(Path::new("/d"), Path::new("/s"), Path::new("/m")).directory_url().is_ok());
     }
 }

@@ -1,1 +1,14 @@
-fn main() {}
+//! The program `pigeon`. Deliveries of one message go their own short way, past the command-line library.
+
+use std::process::ExitCode;
+
+use pigeondeliver::cli::{self, deliver};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    match deliver::is_asked_for(&arguments) {
+        Some((dialect, arguments)) => deliver::run(dialect, arguments),
+        None => cli::main(),
+    }
+}

@@ -1,1 +1,8 @@
 //! Integration tests.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod e2e;
+#[cfg(test)]
+mod node;

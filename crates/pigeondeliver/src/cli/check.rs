@@ -1,0 +1,185 @@
+//! `pigeon check`: the configuration and everything that it names, before a server is started.
+
+mod probe;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use pigeon_core::directory::Place;
+use pigeon_core::plan::Plan;
+use pigeon_core::ports::state::{ReceiptQuery, State as _};
+use pigeon_core::setting::Setting;
+use serde::Serialize;
+use serde_json::json;
+
+use super::Global;
+use super::output::Output;
+use super::session::Session;
+use crate::config::Config;
+use crate::show::{Paper, Table, Tone, count};
+
+/// The exit code for a configuration that is not right (sysexits `EX_CONFIG`).
+const EXIT_CONFIG: u8 = 78;
+
+/// What one check found.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// What was checked.
+    what: String,
+    /// Whether it is right.
+    is_ok: bool,
+    /// What was found.
+    found: String,
+    /// What to do, where it is not right.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    to_do: String,
+}
+
+impl Finding {
+    fn of(what: impl Into<String>, result: Result<String, Problem>) -> Self {
+        let (is_ok, found, to_do) = match result {
+            Ok(found) => (true, found, String::new()),
+            Err(problem) => (false, problem.found, problem.to_do),
+        };
+        Self { what: what.into(), is_ok, found, to_do }
+    }
+}
+
+/// What is not right, and what to do about it.
+#[derive(Debug)]
+struct Problem {
+    found: String,
+    to_do: String,
+}
+
+impl Problem {
+    fn new(found: impl Into<String>, to_do: impl Into<String>) -> Self {
+        Self { found: found.into(), to_do: to_do.into() }
+    }
+}
+
+/// Runs `pigeon check`.
+pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
+    let out = Output::new(global.json);
+    let mut findings = Vec::new();
+    let path = Config::path(global.config.as_deref());
+    match Config::load(global.config.as_deref()) {
+        Err(error) => {
+            let problem = Problem::new(format!("{error:#}"), "mend the file; pigeon init makes a new one");
+            findings.push(Finding::of("configuration", Err(problem)));
+        }
+        Ok(config) => {
+            findings.push(Finding::of("configuration", Ok(path.display().to_string())));
+            check_outside(&config, &mut findings).await;
+            match Session::open(global).await {
+                Ok(session) => check_inside(&session, &mut findings).await?,
+                Err(error) => {
+                    let to_do = "make an empty one with pigeon init, or mend the paths and permissions";
+                    findings.push(Finding::of(
+                        "directory and State",
+                        Err(Problem::new(format!("{error:#}"), to_do)),
+                    ));
+                }
+            }
+        }
+    }
+    let is_ok = findings.iter().all(|finding| finding.is_ok);
+    out.print(&json!({ "is_ok": is_ok, "checks": findings }), |to| write(to, out.paper, &findings))?;
+    Ok(if is_ok { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) })
+}
+
+/// What can be looked at without opening the directory.
+async fn check_outside(config: &Config, findings: &mut Vec<Finding>) {
+    findings.push(Finding::of("mail user", probe::mail_user(config)));
+    if config.lmtp.is_empty() {
+        let problem = Problem::new(
+            "there is none: pigeon serve has nothing to listen to",
+            "add a [[lmtp]] section with listen = \"unix:/run/pigeondeliver/lmtp.sock\"",
+        );
+        findings.push(Finding::of("listener", Err(problem)));
+    }
+    for listener in &config.lmtp {
+        findings.push(Finding::of(format!("listener {}", listener.listen), probe::listener(listener).await));
+    }
+    findings.push(Finding::of(format!("outbox {}", config.outbox.submit), probe::outbox(config).await));
+}
+
+/// What the opened site says about itself.
+async fn check_inside(session: &Session, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    let directory = match session.site.directory.count().await {
+        Ok(entries) => Ok(format!("{}, {}", session.site.config.directory, count(entries, "entry"))),
+        Err(error) => {
+            Err(Problem::new(error.to_string(), "see that the database file is there and writable"))
+        }
+    };
+    findings.push(Finding::of("directory", directory));
+    let query = ReceiptQuery { limit: 1, ..ReceiptQuery::default() };
+    let state = match session.site.state.receipts(&query).await {
+        Ok(_) => Ok(session.site.config.state.display().to_string()),
+        Err(error) => Err(Problem::new(error.to_string(), "see that the directory is there and writable")),
+    };
+    findings.push(Finding::of("State", state));
+    let root = session.site.config.mail.root.display().to_string();
+    let mailstore = match session.site.mailstore.check().await {
+        Ok(()) => probe::mail_root(&session.site.config).map(|()| root),
+        Err(error) => {
+            let to_do = format!("make {root} and give it to the mail user: chown -R USER {root}");
+            Err(Problem::new(error.to_string(), to_do))
+        }
+    };
+    findings.push(Finding::of("mail root", mailstore));
+    check_settings(session, findings).await.context("the settings cannot be read")
+}
+
+/// Whether what is written at the outer layers can be read by the services, and whether mail ends anywhere.
+async fn check_settings(session: &Session, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    let system = session.site.directory.settings(&Place::System).await?;
+    findings.push(settings_finding(session, "settings of the system".to_owned(), &system, &system));
+    for domain in session.domains(false).await? {
+        let own = session.site.directory.settings(&Place::Domain(domain.name.clone())).await?;
+        let all: Vec<Setting> = system.iter().chain(&own).cloned().collect();
+        findings.push(settings_finding(session, format!("settings of {}", domain.name), &own, &all));
+    }
+    Ok(())
+}
+
+fn settings_finding(session: &Session, what: String, own: &[Setting], all: &[Setting]) -> Finding {
+    let catalogue = &session.site.catalogue;
+    let mut problems: Vec<String> = own
+        .iter()
+        .filter_map(|setting| catalogue.validate(setting.layer, &setting.name, &setting.content).err())
+        .collect();
+    let plan = Plan::build(all, catalogue, session.now());
+    problems.extend(plan.steps.iter().filter_map(|step| step.problem()).map(str::to_owned));
+    problems.dedup();
+    if !problems.is_empty() {
+        let to_do = "write them anew or take them away: pigeon settings set, pigeon settings unset";
+        return Finding::of(what, Err(Problem::new(problems.join("; "), to_do)));
+    }
+    if !plan.steps.iter().any(|step| step.name == "mailbox") {
+        return Finding::of(
+            what,
+            Ok(format!(
+                "{}; mailbox is off: accounts that do not enable it get no mail",
+                count(own.len() as u64, "setting")
+            )),
+        );
+    }
+    Finding::of(what, Ok(count(own.len() as u64, "setting")))
+}
+
+fn write(out: &mut dyn Write, paper: Paper, findings: &[Finding]) -> io::Result<()> {
+    let mut table = Table::new(paper, &[]);
+    for finding in findings {
+        let (sign, tone) = if finding.is_ok { ("✓ ok", Tone::Good) } else { ("✗ failed", Tone::Bad) };
+        let to_do = if finding.to_do.is_empty() { String::new() } else { format!("\n→ {}", finding.to_do) };
+        let found = format!("{}{to_do}", finding.found);
+        table.row([(sign, tone), (finding.what.as_str(), Tone::Strong), (found.as_str(), Tone::Plain)]);
+    }
+    table.write(out)?;
+    match findings.iter().filter(|finding| !finding.is_ok).count() {
+        0 => writeln!(out, "\nAll is well."),
+        failed => writeln!(out, "\n{} failed: mend what is marked with →.", count(failed as u64, "check")),
+    }
+}

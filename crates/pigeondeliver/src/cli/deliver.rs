@@ -1,0 +1,75 @@
+//! `pigeon deliver`: the Unix MDA interface. Nothing of the command-line library is loaded on this path.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use pigeon_frontends::pipe::{self, Arguments, Dialect, Ended};
+
+use crate::config::Config;
+use crate::wiring::{Mode, Site};
+
+/// The dialect and the arguments, where the program was started for a delivery: under the name of another
+/// delivery agent, or as `pigeon deliver`.
+#[must_use]
+pub fn is_asked_for(arguments: &[String]) -> Option<(Dialect, Vec<String>)> {
+    let (program, rest) = arguments.split_first()?;
+    if let Some(dialect) = Dialect::of_program(program) {
+        return Some((dialect, rest.to_vec()));
+    }
+    match rest.split_first() {
+        Some((word, rest)) if word == "deliver" => Some((Dialect::Pigeon, rest.to_vec())),
+        _ => None,
+    }
+}
+
+/// Delivers the message on standard input; returns the process' exit code.
+#[must_use]
+pub fn run(dialect: Dialect, arguments: Vec<String>) -> std::process::ExitCode {
+    // Whatever happens, the MTA must be able to try again: a panic is a temporary failure.
+    std::panic::set_hook(Box::new(|panic| {
+        say(&format!("4.3.0 internal error, the message is kept by the mail server: {panic}"));
+        std::process::exit(75);
+    }));
+    #[expect(clippy::disallowed_methods, reason = "MTAs hand the envelope over in the environment")]
+    let environment = |name: &str| std::env::var(name).ok();
+    let arguments = match Arguments::parse(dialect, arguments, &environment) {
+        Ok(arguments) if arguments.is_help => {
+            drop(std::io::stdout().write_all(pipe::HELP.as_bytes()));
+            return std::process::ExitCode::SUCCESS;
+        }
+        Ok(arguments) => arguments,
+        // A wrong command line is the administrator's to mend; no mail is lost by it.
+        Err(error) => return end(&Ended::temporary(format!("4.3.5 {error}"))),
+    };
+    end(&deliver(&arguments).unwrap_or_else(|error| Ended::temporary(format!("4.3.5 {error:#}"))))
+}
+
+fn deliver(arguments: &Arguments) -> anyhow::Result<Ended> {
+    let config = Config::load(arguments.config.as_deref().map(Path::new))?;
+    let default_domain = config.default_domain();
+    let site = Site::open(config, Mode::OneShot)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let pipe =
+            pipe::Site { agent: Arc::clone(&site.agent), spool: Arc::clone(&site.spool), default_domain };
+        let ended = pipe::deliver(&pipe, arguments, &mut std::io::stdin()).await;
+        site.finish().await;
+        ended
+    });
+    // Nothing is left to do: the runtime's own clean-up would only cost time.
+    runtime.shutdown_background();
+    Ok(ended)
+}
+
+fn end(ended: &Ended) -> std::process::ExitCode {
+    if !ended.line.is_empty() {
+        say(&ended.line);
+    }
+    ended.code.into()
+}
+
+fn say(line: &str) {
+    // There is nobody to tell when standard error is closed.
+    drop(std::io::stderr().write_all(format!("{line}\n").as_bytes()));
+}

@@ -1,0 +1,182 @@
+//! `pigeon outbox`: redirects and answers on their way to the mail server.
+
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+use pigeon_backends::outbox::{OutboxAdmin, OutboxRecord, OutboxStatus};
+use serde_json::{Value, json};
+
+use super::Global;
+use super::session::Session;
+use crate::show::{Table, Tone, moment, printable, size};
+
+/// The commands of `pigeon outbox`.
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// List what waits, is being sent, or was given up
+    #[command(after_long_help = "\
+Examples:
+  pigeon outbox list                     what has not been sent
+  pigeon outbox list --status sent       what was sent lately")]
+    List(ListArgs),
+    /// Try entries again now, also those that were given up
+    Retry(Numbers),
+    /// Give entries up: they are not sent
+    Cancel(Numbers),
+}
+
+/// Which entries are listed.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only those in this state [default: all that were not sent]
+    #[arg(long, value_enum)]
+    pub status: Option<Status>,
+    /// At most this many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+/// Entries.
+#[derive(Debug, Args)]
+pub struct Numbers {
+    /// Their numbers, as the list shows them
+    #[arg(value_name = "NUMBER", required = true)]
+    pub numbers: Vec<i64>,
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Status {
+    /// Durable, but its delivery has not been committed.
+    Held,
+    /// Waits for its next attempt.
+    Ready,
+    /// Being sent.
+    Sending,
+    /// Accepted by the mail server.
+    Sent,
+    /// Given up; the sender was told.
+    Failed,
+    /// Given up by an administrator.
+    Cancelled,
+}
+
+impl Status {
+    const fn of_outbox(self) -> OutboxStatus {
+        match self {
+            Self::Held => OutboxStatus::Held,
+            Self::Ready => OutboxStatus::Ready,
+            Self::Sending => OutboxStatus::Sending,
+            Self::Sent => OutboxStatus::Sent,
+            Self::Failed => OutboxStatus::Failed,
+            Self::Cancelled => OutboxStatus::Cancelled,
+        }
+    }
+}
+
+/// Runs a command of `pigeon outbox`.
+pub(super) async fn run(global: &Global, command: OutboxCommand) -> anyhow::Result<()> {
+    let session = Session::open(global).await?;
+    if let Some(account) = &session.acting {
+        bail!("the outbox belongs to the whole site, not to {}: leave out --as", account.address);
+    }
+    match command {
+        OutboxCommand::List(args) => list(&session, &args).await,
+        OutboxCommand::Retry(numbers) => each(&session, numbers, Act::Retry).await,
+        OutboxCommand::Cancel(numbers) => each(&session, numbers, Act::Cancel).await,
+    }
+}
+
+async fn list(session: &Session, args: &ListArgs) -> anyhow::Result<()> {
+    let admin = OutboxAdmin::new(&session.site.state);
+    let mut records = Vec::new();
+    match args.status {
+        Some(status) => records = admin.list(Some(status.of_outbox()), args.limit).await?,
+        None => {
+            for status in [Status::Held, Status::Ready, Status::Sending, Status::Failed] {
+                records.extend(admin.list(Some(status.of_outbox()), args.limit).await?);
+            }
+        }
+    }
+    records.sort_by_key(|record| record.id);
+    records.truncate(args.limit as usize);
+    let rows: Vec<Value> = records.iter().map(document).collect();
+    session.out.print(&json!({ "entries": rows }), |out| {
+        let heads = ["NUMBER", "STATE", "TO", "FROM", "FOR", "SIZE", "TRIES", "NEXT (UTC)", "LAST ERROR"];
+        let mut table = Table::new(session.out.paper, &heads);
+        for record in &records {
+            table.row([
+                (record.id.to_string().as_str(), Tone::Strong),
+                (record.status.word(), tone(record.status)),
+                (record.recipient.as_str(), Tone::Plain),
+                (if record.sender.is_empty() { "<>" } else { record.sender.as_str() }, Tone::Plain),
+                (record.on_behalf_of.as_str(), Tone::Dim),
+                (size(record.octets).as_str(), Tone::Plain),
+                (record.attempts.to_string().as_str(), Tone::Plain),
+                (next(record).as_str(), Tone::Plain),
+                (printable(&record.last_error).as_str(), Tone::Bad),
+            ]);
+        }
+        if table.is_empty() {
+            return writeln!(out, "The outbox is empty.");
+        }
+        table.write(out)
+    })
+}
+
+/// When an entry is tried next, where it will be.
+fn next(record: &OutboxRecord) -> String {
+    match record.status {
+        OutboxStatus::Ready | OutboxStatus::Sending => moment(record.next_attempt),
+        _ => String::new(),
+    }
+}
+
+const fn tone(status: OutboxStatus) -> Tone {
+    match status {
+        OutboxStatus::Ready | OutboxStatus::Sending | OutboxStatus::Held => Tone::Warn,
+        OutboxStatus::Sent => Tone::Good,
+        OutboxStatus::Failed | OutboxStatus::Cancelled => Tone::Bad,
+    }
+}
+
+fn document(record: &OutboxRecord) -> Value {
+    let mut document = serde_json::to_value(record).unwrap_or_default();
+    for (key, at) in [("next_attempt", record.next_attempt), ("created", record.created)] {
+        if let Some(value) = document.get_mut(key) {
+            *value = Value::String(at.to_rfc3339());
+        }
+    }
+    document
+}
+
+/// What is done to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Retry,
+    Cancel,
+}
+
+async fn each(session: &Session, numbers: Numbers, act: Act) -> anyhow::Result<()> {
+    let admin = OutboxAdmin::new(&session.site.state);
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    for number in numbers.numbers {
+        let is_done = match act {
+            Act::Retry => admin.retry(number).await?,
+            Act::Cancel => admin.cancel(number).await?,
+        };
+        if is_done { &mut done } else { &mut refused }.push(number);
+    }
+    let word = match act {
+        Act::Retry => "is tried again now",
+        Act::Cancel => "is given up",
+    };
+    session.out.print(&json!({ "done": done, "refused": refused }), |out| {
+        done.iter().try_for_each(|number| writeln!(out, "entry {number} {word}"))
+    })?;
+    match refused.first() {
+        None => Ok(()),
+        Some(number) => {
+            bail!("entry {number} is not there, has ended or is being sent: see pigeon outbox list")
+        }
+    }
+}

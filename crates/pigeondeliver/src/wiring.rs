@@ -1,0 +1,203 @@
+//! Everything put together, in one place: from the configuration to an agent that delivers.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt as _, chown};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use pigeon_backends::blocking::Blocking;
+use pigeon_backends::directory::sqlite::SqliteDirectory;
+use pigeon_backends::mailstore::maildir::{Maildir, MaildirOptions, Owner, SyncMode};
+use pigeon_backends::outbox::{Outbox, OutboxConfig, Which};
+use pigeon_backends::spool::DiskSpool;
+use pigeon_backends::state::sqlite::SqliteState;
+use pigeon_backends::state::{self, StateOptions};
+use pigeon_core::agent::Agent;
+use pigeon_core::clock::Clock;
+use pigeon_core::delivery::Ports;
+use pigeon_core::plan::{CORE_GROUPS, Planner};
+use pigeon_core::ports::directory::{Administration, Directory};
+use pigeon_core::ports::mailstore::MailStore;
+use pigeon_core::ports::spool::Spool;
+use pigeon_core::ports::state::State;
+use pigeon_core::service::{Catalogue, Descriptor, Tools};
+use pigeon_services::catalogue::SERVICES;
+
+use crate::clock::SystemClock;
+use crate::config::{Config, DirectoryUrl, Sync};
+
+/// What the process is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Takes mail until it is stopped.
+    Server,
+    /// Runs one command of administration.
+    Command,
+    /// Delivers one message and exits: nothing is opened before it is needed.
+    OneShot,
+}
+
+impl Mode {
+    const fn of_state(self) -> state::Mode {
+        match self {
+            Self::Server => state::Mode::Server,
+            Self::Command | Self::OneShot => state::Mode::OneShot,
+        }
+    }
+
+    const fn blocking(self) -> Blocking {
+        self.of_state().blocking()
+    }
+}
+
+/// A node, put together.
+pub struct Site {
+    /// How it was started.
+    pub config: Config,
+    /// The services and groups of settings.
+    pub catalogue: Arc<Catalogue>,
+    /// The control data.
+    pub directory: Arc<dyn Administration>,
+    /// What deliveries make.
+    pub state: Arc<SqliteState>,
+    /// The mailboxes.
+    pub mailstore: Arc<dyn MailStore>,
+    /// Large messages under way.
+    pub spool: Arc<dyn Spool>,
+    /// Sends redirects and answers.
+    pub outbox: Outbox,
+    /// Delivers.
+    pub agent: Arc<Agent>,
+    mode: Mode,
+}
+
+impl Site {
+    /// Opens everything that the configuration names.
+    ///
+    /// # Errors
+    /// What cannot be opened, and what to do.
+    pub fn open(config: Config, mode: Mode) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let catalogue = Arc::new(catalogue(&config, &clock));
+        let directory: Arc<dyn Administration> = match config.directory_url()? {
+            DirectoryUrl::Sqlite(path) => {
+                Arc::new(SqliteDirectory::open(&path, Arc::clone(&catalogue), mode.blocking())?)
+            }
+        };
+        let options = StateOptions::new(&config.state, Arc::clone(&clock)).with_mode(mode.of_state());
+        let state = Arc::new(SqliteState::open(options)?);
+        let mailstore: Arc<dyn MailStore> = Arc::new(open_mailstore(&config, mode)?);
+        let outbox_config = OutboxConfig { submit: config.outbox.submit.clone(), hello: config.hostname() };
+        let outbox = Outbox::new(&state, &outbox_config)?;
+        let spool: Arc<dyn Spool> =
+            Arc::new(DiskSpool::new(config.state.join("spool"), config.mail.spool_threshold));
+        let planner = Planner::new(Arc::clone(&directory) as Arc<dyn Directory>, Arc::clone(&catalogue));
+        let ports =
+            Ports { state: Arc::clone(&state) as Arc<dyn State>, mailstore: Arc::clone(&mailstore), clock };
+        let agent = Arc::new(Agent::new(planner, ports));
+        Ok(Self { config, catalogue, directory, state, mailstore, spool, outbox, agent, mode })
+    }
+
+    /// Ends what is under way: receipts are kept, and a process that does not stay hands over what it released.
+    pub async fn finish(&self) {
+        if self.mode == Mode::OneShot && self.state.has_released() {
+            // What is not handed over now is taken up by the server, or by the next delivery.
+            if let Err(error) = self.outbox.flush_once(Which::Due).await {
+                tracing::warn!("{error}; the outbox waits for the next process");
+            }
+        }
+        let state = Arc::clone(&self.state);
+        if self.mode == Mode::Server {
+            // Closing waits for the disk.
+            drop(tokio::task::spawn_blocking(move || state.close()).await);
+        }
+    }
+}
+
+/// The services and groups of settings of this program.
+#[must_use]
+pub fn catalogue(config: &Config, clock: &Arc<dyn Clock>) -> Catalogue {
+    let tools = Tools { clock: Arc::clone(clock), hostname: config.hostname().into() };
+    Catalogue::new(SERVICES, tools)
+}
+
+/// Every group of settings and every service, in the order of the catalogue.
+#[must_use]
+pub fn descriptors() -> Vec<Descriptor> {
+    CORE_GROUPS.iter().chain(SERVICES).copied().collect()
+}
+
+fn open_mailstore(config: &Config, mode: Mode) -> anyhow::Result<Maildir> {
+    let options = MaildirOptions {
+        hostname: Some(config.hostname()),
+        owner: owner(config)?,
+        sync: match config.mail.sync {
+            Sync::Automatic => SyncMode::Automatic,
+            Sync::Each => SyncMode::Each,
+        },
+        ..MaildirOptions::default()
+    };
+    Ok(Maildir::open(config.mail.root.clone(), &options, mode.blocking())?)
+}
+
+/// The user and group that own all mail, where the configuration names them.
+///
+/// # Errors
+/// When there is no user or group of that name.
+pub fn owner(config: &Config) -> anyhow::Result<Option<Owner>> {
+    let Some(name) = &config.mail.user else { return Ok(None) };
+    let Some(user) = nix::unistd::User::from_name(name)? else {
+        bail!("mail.user {name:?} is no user of this system: make one, or name another in pigeondeliver.toml")
+    };
+    let gid = match &config.mail.group {
+        None => user.gid,
+        Some(group) => match nix::unistd::Group::from_name(group)? {
+            Some(group) => group.gid,
+            None => bail!("mail.group {group:?} is no group of this system"),
+        },
+    };
+    Ok(Some(Owner { uid: user.uid.as_raw(), gid: gid.as_raw() }))
+}
+
+/// Makes the directory, the State and the mail root, all empty.
+///
+/// # Errors
+/// When one of them exists in another form, or cannot be made.
+pub fn create(config: &Config) -> anyhow::Result<()> {
+    let owner = owner(config)?;
+    let DirectoryUrl::Sqlite(path) = config.directory_url()?;
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    for directory in [parent, &config.state, &config.state.join("spool"), &config.mail.root] {
+        make_directory(directory, owner)?;
+    }
+    SqliteDirectory::create(&path)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    SqliteState::open(StateOptions::new(&config.state, clock))?.close();
+    for file in [&path].into_iter().cloned().chain(files_of(parent)?).chain(files_of(&config.state)?) {
+        give(&file, owner)?;
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path, owner: Option<Owner>) -> anyhow::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let cannot = || format!("the directory {} cannot be made", path.display());
+    DirBuilder::new().recursive(true).mode(0o750).create(path).with_context(cannot)?;
+    give(path, owner)
+}
+
+fn files_of(directory: &Path) -> anyhow::Result<Vec<std::path::PathBuf>> {
+    let entries =
+        std::fs::read_dir(directory).with_context(|| format!("{} cannot be read", directory.display()))?;
+    let is_ours = |path: &std::path::PathBuf| path.to_string_lossy().contains(".sqlite");
+    Ok(entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(is_ours).collect())
+}
+
+fn give(path: &Path, owner: Option<Owner>) -> anyhow::Result<()> {
+    let Some(owner) = owner.filter(|_| nix::unistd::geteuid().is_root()) else { return Ok(()) };
+    chown(path, Some(owner.uid), Some(owner.gid))
+        .with_context(|| format!("{} cannot be given to the mail user", path.display()))
+}

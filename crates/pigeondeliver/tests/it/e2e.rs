@@ -1,0 +1,10 @@
+//! End to end: the binary between real mail servers on one side and real IMAP servers on the other.
+
+mod exim;
+mod imap;
+mod leaving;
+mod memory;
+mod names;
+mod postfix;
+mod sendmail;
+mod settings;
