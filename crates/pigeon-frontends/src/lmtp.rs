@@ -9,6 +9,7 @@
 //!                       wire, data     command, parameters, client, transaction, intake, reply
 //! ```
 
+mod buffers;
 mod client;
 mod command;
 mod connection;
@@ -43,6 +44,7 @@ pub use peer::{Network, NetworkError, Peer};
 pub use server::{LmtpServer, serve_stdio};
 
 use crate::id::TransactionIds;
+use buffers::Buffers;
 
 /// What a session asks of the core; in tests, of something that plays its part.
 #[async_trait]
@@ -70,16 +72,34 @@ impl Deliver for Agent {
 
 /// What all sessions of a process share.
 pub struct Reception {
-    /// Where mail goes.
-    pub deliver: Arc<dyn Deliver>,
-    /// Where large messages live until they are delivered.
-    pub spool: Arc<dyn Spool>,
-    /// Time, for transaction ids.
-    pub clock: Arc<dyn Clock>,
-    /// The name of this host in replies; also the domain of a bare `postmaster`.
-    pub hostname: Arc<str>,
+    deliver: Arc<dyn Deliver>,
+    spool: Arc<dyn Spool>,
+    clock: Arc<dyn Clock>,
+    hostname: Arc<str>,
+    limits: LmtpLimits,
+    ids: TransactionIds,
+    buffers: Buffers,
+}
+
+impl Reception {
+    /// A reception for mail that goes to `deliver`; `spool` takes messages that are too large for memory.
+    ///
+    /// `hostname` is the name of this host in replies, and the domain of a bare `postmaster`.
+    #[must_use]
+    pub fn new(
+        deliver: Arc<dyn Deliver>,
+        spool: Arc<dyn Spool>,
+        clock: Arc<dyn Clock>,
+        hostname: Arc<str>,
+        limits: LmtpLimits,
+    ) -> Self {
+        let (ids, buffers) = (TransactionIds::new(), Buffers::default());
+        Self { deliver, spool, clock, hostname, limits, ids, buffers }
+    }
+
     /// What a client may use up.
-    pub limits: LmtpLimits,
-    /// Where transaction ids come from: one source for each process.
-    pub ids: TransactionIds,
+    #[must_use]
+    pub fn limits(&self) -> &LmtpLimits {
+        &self.limits
+    }
 }

@@ -2,9 +2,11 @@
 
 #[cfg(test)]
 mod it {
+    mod batches;
     mod dialog_script;
     mod dialogs;
     mod noise;
     mod post_office;
     mod sockets;
+    mod systemd;
 }

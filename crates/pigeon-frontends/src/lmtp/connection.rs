@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::data::DataDecoder;
 use super::session::{Chunk, Session, Step};
-use super::wire::{DATA_ROOM, Event, Wire};
+use super::wire::{Event, Until, Wire};
 use super::{Peer, Reception};
 use crate::stop::Stopping;
 
@@ -34,7 +34,7 @@ pub async fn serve_stream<S>(reception: Arc<Reception>, stream: S, peer: Peer, s
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let wire = Wire::new(stream, peer.ends, &reception.limits, stopping);
+    let wire = Wire::new(stream, peer.ends, Arc::clone(&reception), stopping);
     debug!("{peer}: connected");
     let mut connection = Connection { wire, session: Session::new(reception, peer.clone()) };
     match connection.run().await {
@@ -84,9 +84,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Waits for more of a message.
-    async fn more(&mut self, room: usize) -> io::Result<Option<Flow>> {
+    async fn more(&mut self) -> io::Result<Option<Flow>> {
         let deadline = Instant::now() + self.session.reception().limits.data_time;
-        match self.wire.fill(room, deadline, false).await? {
+        match self.wire.fill(Until::Message(deadline)).await? {
             Event::Read => Ok(None),
             other => Ok(Some(self.end(&other))),
         }
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if decoded.is_complete {
                 break;
             }
-            if let Some(flow) = self.more(DATA_ROOM).await? {
+            if let Some(flow) = self.more().await? {
                 return Ok(flow);
             }
         }
@@ -122,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if missing == 0 {
                 break;
             }
-            if let Some(flow) = self.more(DATA_ROOM).await? {
+            if let Some(flow) = self.more().await? {
                 return Ok(flow);
             }
         }

@@ -13,7 +13,7 @@ use rustix::net::AddressFamily;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::peer::{Network, Peer};
 use crate::systemd::InheritedSocket;
@@ -160,7 +160,9 @@ impl Bound {
             Socket::Tcp(socket) => {
                 let (stream, address) = socket.accept().await?;
                 // Replies are small and written whole: waiting for more of them only costs time.
-                stream.set_nodelay(true)?;
+                if let Err(error) = stream.set_nodelay(true) {
+                    debug!("{address}: TCP_NODELAY: {error}");
+                }
                 let is_trusted =
                     self.listener.trusted_networks.iter().any(|network| network.contains(address.ip()));
                 Ok((Stream::Tcp(stream), Peer::tcp(address, is_trusted)))

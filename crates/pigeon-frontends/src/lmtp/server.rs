@@ -1,12 +1,13 @@
 //! The server: listeners, a task for each connection, and an orderly end.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
-use tracing::{Instrument as _, debug_span, error, warn};
+use tracing::{Instrument as _, debug, debug_span, error, warn};
 
 use super::Reception;
 use super::connection::serve_stream;
@@ -68,13 +69,23 @@ impl LmtpServer {
 
 async fn listen(bound: Bound, reception: Arc<Reception>, mut stopping: Stopping) {
     let mut connections = JoinSet::new();
+    let mut is_full = false;
     loop {
         tokio::select! {
             accepted = bound.accept() => match accepted {
                 Ok((stream, _)) if connections.len() >= reception.limits.connections => {
+                    if !is_full {
+                        warn!("{}: all {} connections are open", bound.address(), connections.len());
+                    }
+                    is_full = true;
                     turn_away(stream, &reception);
                 }
-                Ok((stream, peer)) => spawn(&mut connections, stream, peer, (&reception, &stopping)),
+                Ok((stream, peer)) => {
+                    is_full = false;
+                    spawn(&mut connections, stream, peer, (&reception, &stopping));
+                }
+                // The client was gone before it could be accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     warn!("{}: a client cannot be accepted: {error}", bound.address());
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -121,9 +132,8 @@ fn turn_away(stream: Stream, reception: &Reception) {
         Stream::Unix(stream) => stream.into_std().and_then(|mut stream| stream.write_all(reply.as_bytes())),
         Stream::Tcp(stream) => stream.into_std().and_then(|mut stream| stream.write_all(reply.as_bytes())),
     };
-    warn!("{} connections are open: a client is turned away", reception.limits.connections);
     if let Err(error) = sent {
-        warn!("it cannot be told: {error}");
+        debug!("a client cannot be told that there are too many: {error}");
     }
 }
 
@@ -137,8 +147,8 @@ fn report(ended: Result<(), JoinError>) {
 
 /// Serves one client on standard input and output: the program that started this process.
 ///
-/// Ends with the conversation. A read that is still waiting then keeps a thread of the runtime busy, so the
-/// process should end by returning an exit code, not by waiting for the runtime's threads.
+/// Ends with the conversation. A read of standard input may still wait then, on a thread of the runtime:
+/// shut the runtime down in the background, or exit.
 pub async fn serve_stdio(reception: Arc<Reception>, is_trusted: bool, stopping: Stopping) {
     let stream = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
     serve_stream(reception, stream, Peer::stdio(is_trusted), stopping).await;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
@@ -12,17 +13,14 @@ use memchr::memchr_iter;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::Reception;
+use super::buffers::LARGE_OCTETS;
 use super::data::LineEnds;
-use super::limits::LmtpLimits;
 use super::reply::{Refusal, Replies};
 use crate::stop::Stopping;
 
 /// Room for commands; an idle connection keeps no more than this.
-pub(super) const COMMAND_ROOM: usize = 4 * 1024;
-/// Room for messages.
-pub(super) const DATA_ROOM: usize = 64 * 1024;
-/// A connection that is silent for this long gives its large buffer back.
-const SHRINK_AFTER: Duration = Duration::from_secs(1);
+const SMALL_OCTETS: usize = 4 * 1024;
 /// How long a client that was told to go is listened to.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
@@ -55,30 +53,42 @@ pub(super) enum Ends {
     FirstLine,
 }
 
+/// What is waited for, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Until {
+    /// A command. A stop ends the waiting.
+    Command(Instant),
+    /// More of a message.
+    Message(Instant),
+}
+
 /// A stream with its buffers.
 pub(super) struct Wire<S> {
     stream: S,
+    reception: Arc<Reception>,
     pub(super) input: BytesMut,
+    /// The small buffer, while the input is in a large one.
+    small: BytesMut,
+    is_large: bool,
     pub(super) replies: Replies,
     ends: Ends,
     is_skipping: bool,
-    line_octets: usize,
-    write_time: Duration,
     alarm: Alarm,
     stopping: Stopping,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(super) fn new(stream: S, ends: Ends, limits: &LmtpLimits, stopping: Stopping) -> Self {
+    pub(super) fn new(stream: S, ends: Ends, reception: Arc<Reception>, stopping: Stopping) -> Self {
         Self {
             stream,
-            input: BytesMut::with_capacity(COMMAND_ROOM),
+            input: BytesMut::with_capacity(SMALL_OCTETS),
+            small: BytesMut::new(),
+            is_large: false,
             replies: Replies::default(),
             ends,
             is_skipping: false,
-            line_octets: limits.line_octets,
-            write_time: limits.data_time,
-            alarm: Alarm::new(limits.command_time),
+            alarm: Alarm::new(reception.limits.command_time),
+            reception,
             stopping,
         }
     }
@@ -100,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 return Ok(if self.stopping.is_stopping() { Event::Stopping } else { event });
             }
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
-            match self.fill(COMMAND_ROOM, deadline, true).await? {
+            match self.fill(Until::Command(deadline)).await? {
                 Event::Read => {}
                 other => return Ok(other),
             }
@@ -113,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         let feed = memchr::memchr(b'\n', &self.input);
         let has_cr = feed.is_some_and(|feed| feed > 0 && self.input.get(feed - 1) == Some(&b'\r'));
-        if feed.map_or(self.input.len(), |feed| feed + 1) > self.line_octets {
+        if feed.map_or(self.input.len(), |feed| feed + 1) > self.reception.limits.line_octets {
             self.is_skipping = true;
             return Some(Event::Malformed(TOO_LONG));
         }
@@ -149,29 +159,50 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         end.is_some()
     }
 
-    /// Sends the replies, then reads once into a buffer with about that much room.
-    pub(super) async fn fill(&mut self, room: usize, deadline: Instant, stops: bool) -> io::Result<Event> {
+    /// Sends the replies, then reads once.
+    pub(super) async fn fill(&mut self, until: Until) -> io::Result<Event> {
         self.flush().await?;
-        if self.input.capacity() - self.input.len() < room / 2 {
-            self.input.reserve(room.saturating_sub(self.input.len()).max(COMMAND_ROOM / 2));
+        let (deadline, is_command) = match until {
+            Until::Command(deadline) => (deadline, true),
+            Until::Message(deadline) => (deadline, false),
+        };
+        if is_command {
+            self.make_small();
+        } else {
+            self.make_large();
         }
-        loop {
-            let shrinks = self.input.is_empty() && self.input.capacity() > COMMAND_ROOM;
-            let until = if shrinks { deadline.min(Instant::now() + SHRINK_AFTER) } else { deadline };
-            tokio::select! {
-                biased;
-                read = self.stream.read_buf(&mut self.input) => {
-                    return Ok(if read? == 0 { Event::Closed } else { Event::Read });
-                }
-                () = self.stopping.wait(), if stops => return Ok(Event::Stopping),
-                () = self.alarm.until(until) => {
-                    if Instant::now() >= deadline {
-                        return Ok(Event::TimedOut);
-                    }
-                    self.input = BytesMut::with_capacity(COMMAND_ROOM);
-                }
+        tokio::select! {
+            biased;
+            read = self.stream.read_buf(&mut self.input) => {
+                Ok(if read? == 0 { Event::Closed } else { Event::Read })
             }
+            () = self.stopping.wait(), if is_command => Ok(Event::Stopping),
+            () = self.alarm.until(deadline) => Ok(Event::TimedOut),
         }
+    }
+
+    /// Makes room for commands; a large buffer is given back as soon as what is in it fits a small one.
+    fn make_small(&mut self) {
+        if self.is_large && self.input.len() < SMALL_OCTETS {
+            let mut small = std::mem::take(&mut self.small);
+            small.extend_from_slice(&self.input);
+            self.reception.buffers.take_back(std::mem::replace(&mut self.input, small));
+            self.is_large = false;
+        }
+        reserve(&mut self.input, SMALL_OCTETS);
+    }
+
+    /// Makes room for a message.
+    fn make_large(&mut self) {
+        if !self.is_large {
+            let mut large = self.reception.buffers.lend();
+            reserve(&mut large, LARGE_OCTETS);
+            large.extend_from_slice(&self.input);
+            self.small = std::mem::replace(&mut self.input, large);
+            self.small.clear();
+            self.is_large = true;
+        }
+        reserve(&mut self.input, LARGE_OCTETS);
     }
 
     /// Sends the replies.
@@ -183,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.stream.write_all(self.replies.octets()).await?;
             self.stream.flush().await
         };
-        timeout(self.write_time, sent).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        timeout(self.reception.limits.data_time, sent).await.map_err(|_| io::ErrorKind::TimedOut)??;
         self.replies.clear();
         Ok(())
     }
@@ -196,13 +227,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.flush().await?;
         let lingering = async {
             self.stream.shutdown().await?;
-            self.input = BytesMut::with_capacity(COMMAND_ROOM);
+            self.make_small();
+            self.input.clear();
             while self.stream.read_buf(&mut self.input).await? > 0 {
                 self.input.clear();
             }
             Ok(())
         };
         timeout(LINGER_TIME, lingering).await.unwrap_or(Ok(()))
+    }
+}
+
+/// Makes room for about so many octets in all. What was consumed at the front is used again first.
+fn reserve(buffer: &mut BytesMut, octets: usize) {
+    if buffer.capacity() - buffer.len() < octets / 2 {
+        buffer.reserve(octets.saturating_sub(buffer.len()).max(SMALL_OCTETS / 2));
     }
 }
 

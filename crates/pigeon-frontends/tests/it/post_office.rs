@@ -17,7 +17,6 @@ use pigeon_core::plan::Recipient;
 use pigeon_core::ports::spool::Spool;
 use pigeon_core::receipt::Receipt;
 use pigeon_core::service::{Descriptor, NoConfig, Service, Stage, Tools};
-use pigeon_frontends::id::TransactionIds;
 use pigeon_frontends::lmtp::{Deliver, LmtpLimits, Reception};
 use pigeon_testkit::memory::{MailboxFailure, World};
 
@@ -94,14 +93,8 @@ pub(crate) fn reception(
     spool: Arc<dyn Spool>,
     limits: LmtpLimits,
 ) -> Arc<Reception> {
-    Arc::new(Reception {
-        deliver: Arc::clone(office) as _,
-        spool,
-        clock: Arc::clone(&office.world.clock) as _,
-        hostname: "mx.example.org".into(),
-        limits,
-        ids: TransactionIds::new(),
-    })
+    let clock = Arc::clone(&office.world.clock) as _;
+    Arc::new(Reception::new(Arc::clone(office) as _, spool, clock, "mx.example.org".into(), limits))
 }
 
 #[async_trait]

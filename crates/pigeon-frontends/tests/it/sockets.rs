@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pigeon_core::ports::spool::{NoSpool, Spool, SpoolFile};
-use pigeon_frontends::lmtp::{ListenAddress, LmtpLimits, LmtpListener, LmtpServer, UnixSocket};
-use pigeon_frontends::stop::Stopper;
+use pigeon_frontends::lmtp::{
+    ListenAddress, LmtpLimits, LmtpListener, LmtpServer, Peer, UnixSocket, serve_stream,
+};
+use pigeon_frontends::stop::{Stopper, Stopping};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
@@ -113,6 +115,17 @@ async fn mail_comes_in_over_unix_and_tcp_at_once() {
     running.stopper.stop();
     running.task.await.unwrap();
     assert!(!path.exists(), "the socket is removed");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_small() {
+    let office = Arc::new(PostOffice::new());
+    let reception = reception(&office, Arc::new(NoSpool), LmtpLimits::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let serving = serve_stream(reception, stream, Peer::unix(false), Stopping::never());
+    // Besides, it has a buffer of 4 KiB.
+    assert!(size_of_val(&serving) < 4096, "{} octets", size_of_val(&serving));
 }
 
 #[tokio::test]
