@@ -145,10 +145,10 @@ impl Session {
 
     /// Adds the name that was probably meant to an error about one that does not exist.
     async fn with_suggestion(&self, error: DirectoryError) -> anyhow::Error {
-        let DirectoryError::NotFound { what, hint } = &error else { return error.into() };
+        let DirectoryError::NotFound { what, .. } = &error else { return error.into() };
         let given = what.rsplit(' ').next().unwrap_or_default();
         match self.similar(given).await {
-            Some(similar) => anyhow!("{what} does not exist{hint}{}", did_you_mean(Some(&similar))),
+            Some(similar) => anyhow!("{what} does not exist{}", did_you_mean(Some(&similar))),
             None => error.into(),
         }
     }

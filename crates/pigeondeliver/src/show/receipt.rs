@@ -164,6 +164,12 @@ mod tests {
         let branch = delivered();
         let outcome = branch.outcome.clone();
         insta::assert_snapshot!(written(&sample(vec![branch], outcome)), @r"
+        ✓ delivered  ann@example.org   from bob@example.net   4.1 kB in 1.2 ms
+            2026-11-23 19:00:00  019abc  <1@example.net>
+            → stored in INBOX
+              quota    continue  1.2 of 50 MB used  quota.octets=50000000 (domain, pinned)
+              mailbox  continue  INBOX              mailbox.folder=INBOX (default)
+              commit   continue
         ");
     }
 
@@ -182,6 +188,16 @@ mod tests {
         receipt.sender = String::new();
         receipt.is_dry_run = true;
         insta::assert_snapshot!(written(&receipt), @r"
+        ✓ delivered  sales@example.org   from <>   4.1 kB in 1.2 ms
+            dry run: nothing was stored, sent or remembered  <1@example.net>
+          ▸ ann@example.org  ✓ delivered
+            → stored in INBOX
+              quota    continue  1.2 of 50 MB used  quota.octets=50000000 (domain, pinned)
+              mailbox  continue  INBOX              mailbox.folder=INBOX (default)
+              commit   continue
+          ▸ bob@example.org  ✗ rejected
+            → 552 5.2.2 The mailbox is full
+              quota  reject  51.0 of 50 MB used  quota.octets=50000000 (system)
         ");
     }
 

@@ -130,6 +130,9 @@ mod tests {
     #[test]
     fn columns_stand_under_each_other() {
         insta::assert_snapshot!(written(Paper::PLAIN), @r"
+        NAME    WHAT
+        a       first
+        longer  a second one that is rather long and has to wrap somewhere on paper
         ");
     }
 

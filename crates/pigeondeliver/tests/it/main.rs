@@ -1,6 +1,8 @@
 //! Integration tests.
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod e2e;

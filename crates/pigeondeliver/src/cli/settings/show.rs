@@ -287,7 +287,10 @@ mod tests {
             setting(Layer::Domain, Content::Value(json!(50_000_000)), Pin::Domain),
             setting(Layer::Account, Content::Value(json!(90_000_000)), Pin::None),
         ];
-        insta::assert_snapshot!(shown(&settings), @"");
+        insta::assert_snapshot!(shown(&settings), @r"
+        SETTING       VALUE                FROM
+        quota.octets  50000000 (47.7 MiB)  domain, pinned  pin domain: contract of 2026; the account says 90000000
+        ");
     }
 
     #[test]
@@ -297,6 +300,9 @@ mod tests {
             setting(Layer::System, Content::Range(range), Pin::None),
             setting(Layer::Account, Content::Value(json!(90)), Pin::None),
         ];
-        insta::assert_snapshot!(shown(&settings), @"");
+        insta::assert_snapshot!(shown(&settings), @r"
+        SETTING       VALUE  FROM
+        quota.octets  60     account  90 was written; may be at most 60 (system)
+        ");
     }
 }
