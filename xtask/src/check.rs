@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use crate::tally::Tally;
-use crate::tidy;
 use crate::workspace::{cargo, has_cargo, has_program, root, run, say};
+use crate::{docs, tidy};
 
 /// Runs all of these checks, also when one fails.
 ///
@@ -19,6 +19,7 @@ pub(crate) fn all() -> anyhow::Result<Tally> {
     tally.add("doc", run(documents.env("RUSTDOCFLAGS", "-D warnings"))?);
     say("\n── cargo xtask tidy")?;
     tally.add("tidy", tidy::run()?);
+    tally.add("docs", docs::make(true)?);
     extras(&mut tally)?;
     Ok(tally)
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod docs;
 mod peers;
 mod tally;
 mod test;
@@ -41,6 +42,12 @@ const TASKS: &[Task] = &[
         options: &[],
         help: "the repository's own rules: import walls, sizes, words, documents",
         run: |_| tidy::run(),
+    },
+    Task {
+        name: "docs",
+        options: &["--check"],
+        help: "write the generated documents anew; --check: only tell whether they are fresh",
+        run: docs::make,
     },
     Task { name: "fmt", options: &[], help: "format the code", run: |_| run(&mut cargo(["fmt", "--all"])) },
     Task {
