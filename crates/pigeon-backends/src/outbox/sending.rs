@@ -159,7 +159,7 @@ impl Sending {
         let verdict = self.judge(leased, result).await?;
         self.report(leased, &verdict);
         let ended = match verdict {
-            Verdict::Sent => Ended::Sent,
+            Verdict::Sent { .. } => Ended::Sent,
             Verdict::Again { .. } => Ended::Deferred,
             Verdict::Failed { .. } => Ended::Failed,
         };
@@ -217,7 +217,7 @@ impl Sending {
     async fn judge(&self, leased: &Leased, result: Result<String, Refusal>) -> Result<Verdict, StateError> {
         let now = self.shared.clock.now();
         let (status, error) = match result {
-            Ok(_) => return Ok(Verdict::Sent),
+            Ok(reply) => return Ok(Verdict::Sent { reply }),
             Err(Refusal::Permanent { status, text }) => (status, text),
             Err(Refusal::Temporary(error)) if now.since(leased.record.created) < self.pace.give_up => {
                 return Ok(Verdict::Again { at: now.plus(self.wait(leased.record.attempts)), error });
@@ -275,7 +275,7 @@ impl Sending {
     fn report(&self, leased: &Leased, verdict: &Verdict) {
         let record = &leased.record;
         let (word, why) = match verdict {
-            Verdict::Sent => ("sent", String::new()),
+            Verdict::Sent { reply } => ("sent", format!(" ({reply})")),
             Verdict::Again { at, error } => ("deferred", format!(" next-attempt={at} ({error})")),
             Verdict::Failed { error, .. } => ("failed", format!(" ({error})")),
         };

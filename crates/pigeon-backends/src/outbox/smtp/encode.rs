@@ -86,10 +86,12 @@ mod tests {
             prop_assert_eq!(end, lines.len() - 2);
             let got: String = lines[..end].iter().map(|line| format!("{}\n", line.strip_prefix('.').unwrap_or(line))).collect();
             let mut expect = text.replace("\r\n", "\n");
-            if expect.ends_with('\r') {
+            // The last line is ended where it is not.
+            let is_half_ended = expect.ends_with('\r');
+            if is_half_ended {
                 expect.pop();
             }
-            if !expect.is_empty() && !expect.ends_with('\n') || text == "\r" {
+            if is_half_ended || (!expect.is_empty() && !expect.ends_with('\n')) {
                 expect.push('\n');
             }
             prop_assert_eq!(got, expect);

@@ -42,7 +42,7 @@ pub(crate) struct Leased {
 /// How an attempt ended.
 #[derive(Debug, Clone)]
 pub(crate) enum Verdict {
-    Sent,
+    Sent { reply: String },
     Again { at: Timestamp, error: String },
     Failed { error: String, notice: Option<NewEntry> },
 }
@@ -190,7 +190,7 @@ pub(crate) fn settle(
     let (id, lease) = (leased.record.id, leased.lease.as_str());
     let mut settled = Settled::default();
     let changed = match verdict {
-        Verdict::Sent => connection.execute(
+        Verdict::Sent { .. } => connection.execute(
             "UPDATE outbox SET status = 'sent', file = NULL, lease = NULL, last_error = '', changed = ?2 \
              WHERE id = ?1 AND status <> 'cancelled'",
             params![id, now.micros()],
@@ -215,7 +215,7 @@ pub(crate) fn settle(
         }
     };
     settled.is_done = changed > 0;
-    if matches!(verdict, Verdict::Sent) {
+    if matches!(verdict, Verdict::Sent { .. }) {
         settled.unneeded.extend(unneeded(connection, leased.record.file.as_deref())?);
     }
     Ok(settled)
