@@ -2,7 +2,7 @@
 """directory.py USERS ADDRESSES: the benchmark's users as a PigeonDeliver directory, for `pigeon directory import`.
 
 Address n of 1..ADDRESSES ("nu@bench.test") ends in mailbox (n-1) % USERS + 1: the first USERS are accounts, the others
-aliases of them.  One JSON object a line.
+aliases of them.  One JSON object a line, after a header.
 """
 import json, os, sys, time
 
@@ -22,6 +22,8 @@ def entry(kind, **fields):
     print(json.dumps({"kind": kind, "id": new_id(), **fields}))
 
 
+print(json.dumps({"format": "pigeondeliver-directory", "version": 1, "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                  "entries": addresses + 1}))
 domain = new_id()
 print(json.dumps({"kind": "domain", "id": domain, "name": "bench.test"}))
 for n in range(1, addresses + 1):
