@@ -28,7 +28,8 @@ pub(super) struct Packed {
 impl Packed {
     /// Nothing when it cannot be written as JSON, which no receipt can cause.
     pub(super) fn new(receipt: &Receipt) -> Option<Self> {
-        let detail = serde_json::to_vec(receipt).ok()?;
+        let mut detail = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut detail, receipt).ok()?;
         Some(Self { at: receipt.at.micros(), detail, words: words_of(receipt) })
     }
 }
@@ -53,8 +54,10 @@ fn message_word(message_id: &str) -> i64 {
 
 fn words_of(receipt: &Receipt) -> BTreeSet<i64> {
     let targets = receipt.branches.iter().map(|branch| &branch.target);
+    // Mostly the recipient is the one target: parsed and hashed once.
+    let addresses: BTreeSet<&String> = targets.chain([&receipt.recipient]).collect();
     let mut words: BTreeSet<i64> =
-        targets.chain([&receipt.recipient]).map(|text| address_word(&address_key(text))).collect();
+        addresses.into_iter().map(|text| address_word(&address_key(text))).collect();
     if !receipt.message_id.is_empty() {
         words.insert(message_word(&receipt.message_id));
     }
