@@ -66,7 +66,14 @@ impl SqliteState {
             }
         };
         let database = Arc::new(Database::open(directory, mode)?);
-        let shared = Shared { database, clock, released: Notify::new(), has_released: AtomicBool::new(false), keep, recorder };
+        let shared = Shared {
+            database,
+            clock,
+            released: Notify::new(),
+            has_released: AtomicBool::new(false),
+            keep,
+            recorder,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
