@@ -3,6 +3,10 @@
 use super::SKIPPED;
 use crate::tally::Tally;
 
+const IGNORED: &str = " ... ignored";
+/// Why an ignored test is skipped.
+const MARKED: &str = "marked as ignored";
+
 /// What was read so far, of all test binaries.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -31,16 +35,18 @@ impl Report {
             self.tally.passed += count(rest, "passed");
         } else if let Some(name) = ended(line, " ... FAILED") {
             self.tally.failed.push(name.to_owned());
-        } else if let Some(name) = line.strip_prefix("test ").and_then(|line| line.split_once(" ... ignored"))
+        } else if let Some((name, why)) = line.strip_prefix("test ").and_then(|line| line.split_once(IGNORED))
+            // A helper process is no test of its own.
+            && !why.contains("started by")
         {
-            self.tally.skip(name.0, "marked as ignored");
+            self.tally.skip(name, MARKED);
         }
         !self.is_quiet
     }
 
     /// The counts. A test that printed `SKIPPED` passed for its runner; here it did not.
     pub(crate) fn tally(mut self) -> Tally {
-        let skipped = self.tally.skipped.iter().filter(|skip| skip.why != "marked as ignored").count();
+        let skipped = self.tally.skipped.iter().filter(|skip| skip.why != MARKED).count();
         self.tally.passed = self.tally.passed.saturating_sub(skipped);
         self.tally
     }
@@ -62,7 +68,7 @@ mod tests {
 
     #[test]
     fn results_of_all_binaries_add_up() {
-        let text = "\nrunning 5 tests\ntest a ... ok\nSKIPPED: no root\ntest b ... ok\ntest c ... FAILED\n\
+        let text = "\nrunning 6 tests\ntest child ... ignored, started by a\ntest a ... ok\nSKIPPED: no root\ntest b ... ok\ntest c ... FAILED\n\
                     test d ... ignored, slow\n\nsuccesses:\n\n---- e stdout ----\nhello\nSKIPPED: no dovecot\n\n\
                     failures:\n\n---- c stdout ----\nbecause\n\nfailures:\n    c\n\n\
                     test result: FAILED. 3 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out\n\

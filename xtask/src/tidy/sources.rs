@@ -22,11 +22,10 @@ const UNFINISHED: &[(&str, &str)] = &[
     (concat!("to", "do!("), "main holds finished work: write it, or leave the feature out"),
     (concat!("unimpl", "emented!("), "main holds finished work: write it, or leave the feature out"),
     (concat!("for", " now"), "says that it will change, and not when: say what is so, and why"),
-    (
-        concat!("#[ig", "nore"),
-        "nobody runs it: let the test print `SKIPPED: why` when it cannot run, or delete it",
-    ),
 ];
+
+/// A test that is left out, in pieces; and what its reason must say.
+const LEFT_OUT: (&str, &str) = (concat!("#[ig", "nore"), "started by");
 
 /// Places that exist on one machine only, in pieces.
 const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk"), concat!("/ro", "ot"), concat!("../sha", "red")];
@@ -43,6 +42,10 @@ pub(super) fn check(file: &File) -> Vec<Finding> {
     for (index, line) in file.text.lines().enumerate() {
         if is_code && let Some((word, why)) = UNFINISHED.iter().find(|(word, _)| has_word(line, word)) {
             findings.push(Finding::at(path, index, format!("{word}: {why}")));
+        }
+        if is_code && line.contains(LEFT_OUT.0) && !line.contains(LEFT_OUT.1) {
+            let message = "nobody runs this test: print `SKIPPED: why` when it cannot run, or delete it; only a helper process of other tests may be left out, with the reason `started by …`";
+            findings.push(Finding::at(path, index, message));
         }
         if is_text && let Some(place) = MACHINE_PATHS.iter().find(|place| names_place(line, place)) {
             let message = format!(
@@ -122,6 +125,14 @@ mod tests {
         }
         let english = format!("//! What.\nlet text = \"unknown {}\";\n", concat!("for", " now"));
         assert!(findings("src/a.rs", &english).is_empty());
+    }
+
+    #[test]
+    fn only_helper_processes_are_left_out() {
+        let left_out = LEFT_OUT.0;
+        assert_eq!(findings("src/a.rs", &format!("//! What.\n{left_out}]\n")).len(), 1);
+        assert_eq!(findings("src/a.rs", &format!("//! What.\n{left_out} = \"slow\"]\n")).len(), 1);
+        assert!(findings("src/a.rs", &format!("//! What.\n{left_out} = \"started by kills\"]\n")).is_empty());
     }
 
     #[test]
