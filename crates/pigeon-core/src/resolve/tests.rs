@@ -1,3 +1,5 @@
+//! The rule of layers and pins: as tables, and against an independent statement of it.
+
 use proptest::prelude::*;
 use serde_json::json;
 

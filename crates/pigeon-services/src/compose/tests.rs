@@ -1,3 +1,5 @@
+//! What composed messages look like, and that nothing breaks out of its place in them.
+
 use pigeon_core::headers::{fields, find};
 use pigeon_core::message::Message;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! When a mailbox is full or nearly full, and who is told.
+
 use pigeon_core::ports::mailstore::{MailStore as _, MailboxPath};
 use pigeon_testkit::memory::{MailboxFailure, World, reason_of};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Who gets an answer, who never does, and how often.
+
 use pigeon_testkit::memory::{World, because_of, reason_of};
 use serde_json::json;
 

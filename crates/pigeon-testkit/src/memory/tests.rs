@@ -1,3 +1,5 @@
+//! What the directory in memory answers, and how a world without services ends.
+
 use pigeon_core::directory::{Lookup, TargetKind};
 use pigeon_core::ports::directory::Directory as _;
 use pigeon_core::service::Descriptor;
