@@ -104,11 +104,9 @@ async fn rehearse(session: &Session, args: &ExplainArgs, path: &Path) -> anyhow:
     });
     let named = Named { address: args.address.clone(), original: None };
     let agent = &session.site.agent;
-    let recipient = match agent.admit(named, &transaction).await {
+    let recipient = match agent.plan(named, &transaction).await {
         Ok(recipient) => recipient,
-        Err(reply) => {
-            return refused(session, &args.address, &format!("refused before the message is sent: {reply}"));
-        }
+        Err(reply) => return refused(session, &args.address, &reply.to_string()),
     };
     let envelope = Envelope { transaction, recipients: vec![recipient] };
     let receipts = agent.rehearse(&envelope, message).await;

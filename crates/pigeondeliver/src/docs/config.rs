@@ -56,7 +56,12 @@ fn table(text: &mut String, schema: &Value) {
         }
         let default = property.get("default").and_then(toml_value);
         let default = default.map(|default| format!("`{default}`")).unwrap_or_default();
-        let row = [format!("`{}`", doc.key), cell(&doc.kind), cell(&default), cell(&doc.help)];
+        let row = [
+            format!("`{}`", doc.key),
+            cell(doc.kind.trim_end_matches(", or null")),
+            cell(&default),
+            cell(&doc.help),
+        ];
         text.extend([format!("| {} |\n", row.join(" | "))]);
     }
 }

@@ -1,6 +1,6 @@
 //! `docs/reference/services.md`: every service and group of settings, with every key.
 
-use pigeon_core::service::{Descriptor, Stage};
+use pigeon_core::service::Descriptor;
 use serde_json::Value;
 
 use super::cell;
@@ -21,11 +21,9 @@ pub(super) fn page() -> String {
         all.into_iter().partition(|descriptor| descriptor.stage.is_none());
     services.sort_by_key(|service| service.stage);
     every_service(&mut text, &services);
-    text.push_str("\n# Services\n");
     for service in &services {
         section(&mut text, service);
     }
-    text.push_str("\n# Settings of the core\n");
     for group in &groups_of_core {
         section(&mut text, group);
     }
@@ -41,7 +39,10 @@ fn every_service(text: &mut String, services: &[Descriptor]) {
 }
 
 fn section(text: &mut String, descriptor: &Descriptor) {
-    let stage = descriptor.stage.map(stage_words).unwrap_or_default();
+    let stage = descriptor.stage.map_or_else(
+        || "\nRead by the core itself, for every recipient.\n".to_owned(),
+        |stage| format!("\nStage: {stage}.\n"),
+    );
     let about = description(&Value::from(descriptor.schema()));
     text.extend([format!("\n## {}\n\n{about}\n{stage}", descriptor.name)]);
     let [(_, own), _, (site_title, site)] = groups(descriptor);
@@ -50,10 +51,6 @@ fn section(text: &mut String, descriptor: &Descriptor) {
         text.extend([format!("\nAnd {site_title}:\n")]);
         table(text, &site);
     }
-}
-
-fn stage_words(stage: Stage) -> String {
-    format!("\nStage: {stage}.\n")
 }
 
 fn table(text: &mut String, keys: &[KeyDoc]) {

@@ -50,6 +50,10 @@ pub fn kind(schema: &Value) -> String {
     }
     let named: Vec<&str> = types(schema).into_iter().filter(|name| *name != "null").collect();
     let plain = match named.as_slice() {
+        _ if schema.get("format").and_then(Value::as_str) == Some("octets") => "size".to_owned(),
+        _ if schema.get("format").and_then(Value::as_str) == Some("octets-or-percent") => {
+            "size or percentage".to_owned()
+        }
         ["string"] => text_kind(schema),
         ["boolean"] => "true or false".to_owned(),
         ["integer"] => format!("whole number{}", bounds(schema)),
@@ -97,8 +101,10 @@ fn choices(schema: &Value) -> Option<Vec<(String, String)>> {
 
 fn help(schema: &Value) -> String {
     let mut text = description(schema);
+    let about = text.clone();
     for (name, meaning) in choices(schema).unwrap_or_default() {
-        if !meaning.is_empty() {
+        // The author may have explained it in the text already.
+        if !meaning.is_empty() && !about.contains(&format!("`{name}`")) {
             let meaning = meaning.trim_end_matches('.');
             text.extend([format!(" `{name}`: {meaning}.")]);
         }
@@ -109,7 +115,8 @@ fn help(schema: &Value) -> String {
 fn text_kind(schema: &Value) -> String {
     match schema.get("format").and_then(Value::as_str) {
         Some("idn-email") => "address".to_owned(),
-        Some("folder") => "folder".to_owned(),
+        Some("field-name") => "name of a header field".to_owned(),
+        Some("field-line") => "header field".to_owned(),
         Some(other) => other.to_owned(),
         None => "text".to_owned(),
     }
