@@ -68,12 +68,20 @@ impl Agent {
     /// The reply for `RCPT TO`: 550 when nobody has the address, 451 when nothing is known because the
     /// directory is down, or whatever an Admit service says.
     pub async fn admit(&self, named: Named, transaction: &Arc<Transaction>) -> Result<Recipient, Reply> {
-        let branches = self.branches(&named, transaction).await?;
-        let announced_size = transaction.parameters.size;
-        let recipient =
-            Recipient { address: named.address, original: named.original, branches, announced_size };
+        let recipient = self.plan(named, transaction).await?;
         self.ask_admission(&recipient, transaction).await?;
         Ok(recipient)
+    }
+
+    /// Looks a recipient up and builds its plan, without asking the Admit services: for front-ends that have
+    /// the whole message already. The walk asks them then.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit), but for what an Admit service says.
+    pub async fn plan(&self, named: Named, transaction: &Transaction) -> Result<Recipient, Reply> {
+        let branches = self.branches(&named, transaction).await?;
+        let announced_size = transaction.parameters.size;
+        Ok(Recipient { address: named.address, original: named.original, branches, announced_size })
     }
 
     async fn branches(&self, named: &Named, transaction: &Transaction) -> Result<Arc<[Branch]>, Reply> {
@@ -137,7 +145,7 @@ impl Agent {
         for branch in recipient.branches.iter() {
             let reply = match &branch.to {
                 BranchTarget::Account(account, _) if account.status == Status::Suspended => {
-                    // RFC 3463 §3.3: X.2.1, the mailbox exists but takes no messages for now.
+                    // RFC 3463 §3.3: X.2.1, the mailbox exists but takes no messages at present.
                     Err(Reply::new(450, (4, 2, 1), "The mailbox is suspended, try again later"))
                 }
                 BranchTarget::Account(..) if branch.plan.stage(Stage::Admit).next().is_some() => {

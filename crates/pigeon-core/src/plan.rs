@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
+use quick_cache::{OptionsBuilder, UnitWeighter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -246,8 +247,22 @@ struct Kept {
 const FEED_INTERVAL: Duration = Duration::from_millis(100);
 /// The position of a feed that nobody follows yet.
 const NOT_STARTED: u64 = u64::MAX;
-/// How many addresses are kept.
-const KEPT_ADDRESSES: usize = 100_000;
+/// How many addresses a server keeps plans for.
+pub const KEPT_ADDRESSES: usize = 100_000;
+
+fn cache(capacity: usize) -> Cache<String, Arc<Kept>> {
+    // The number of shards is given, so that the system is not asked for its processors at every start.
+    let shards = if capacity < 1000 { 1 } else { 16 };
+    let options = OptionsBuilder::new()
+        .estimated_items_capacity(capacity)
+        .weight_capacity(capacity as u64)
+        .shards(shards)
+        .build();
+    match options {
+        Ok(options) => Cache::with_options(options, UnitWeighter, <_>::default(), <_>::default()),
+        Err(_) => Cache::new(capacity),
+    }
+}
 
 /// Makes plans and keeps them.
 ///
@@ -268,10 +283,16 @@ impl Planner {
     /// A planner over a directory.
     #[must_use]
     pub fn new(directory: Arc<dyn Directory>, catalogue: Arc<Catalogue>) -> Self {
+        Self::with_capacity(directory, catalogue, KEPT_ADDRESSES)
+    }
+
+    /// A planner that keeps at most so many addresses; one for a single message needs but a few.
+    #[must_use]
+    pub fn with_capacity(directory: Arc<dyn Directory>, catalogue: Arc<Catalogue>, capacity: usize) -> Self {
         Self {
             directory,
             catalogue,
-            kept: Cache::new(KEPT_ADDRESSES),
+            kept: cache(capacity),
             changed: RwLock::default(),
             feed_seq: AtomicU64::new(0),
             floor: AtomicU64::new(NOT_STARTED),

@@ -77,7 +77,7 @@ pub async fn deliver(site: &Site, arguments: &Arguments, input: &mut (dyn Read +
     let mut replies = Vec::new();
     for named in named {
         let address = named.address.clone();
-        match site.agent.admit(named, &transaction).await {
+        match site.agent.plan(named, &transaction).await {
             Ok(recipient) => admitted.push(recipient),
             Err(reply) => replies.push((address.to_string(), reply)),
         }

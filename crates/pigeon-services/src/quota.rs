@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 use crate::compose::{self, Draft};
 use crate::octets::Octets;
 
-/// The memory that tells which threshold was warned of last.
+/// The memory that tells that a threshold was warned of.
 const WARNED: &str = "warned";
-/// How long that is remembered: as good as for ever, renewed with each warning.
-const WARNED_FOR: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// How long that is remembered: a mailbox that swings around a threshold is warned of once a day.
+const WARNED_FOR: Duration = Duration::from_secs(86_400);
 const MAX_TEXT_OCTETS: usize = 10_000;
 
 /// What happens to a message that does not fit.
@@ -88,8 +88,8 @@ impl JsonSchema for Grace {
 
 /// Limits how much a mailbox may hold, in octets and in messages.
 ///
-/// A message that does not fit waits at the mail server or is refused; the owner is warned by mail, once
-/// for each threshold, until the mailbox has shrunk below it again. Without a limit (the default) nothing
+/// A message that does not fit waits at the mail server or is refused; the owner is warned by mail when a
+/// message carries the mailbox over a threshold, for each threshold once a day at most. Without a limit (the default) nothing
 /// is checked.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -224,7 +224,11 @@ impl Level {
     }
 
     fn percent(&self) -> u64 {
-        let percent = u128::from(self.after) * 100 / u128::from(self.limit.max(1));
+        self.percent_of(self.after)
+    }
+
+    fn percent_of(&self, count: u64) -> u64 {
+        let percent = u128::from(count) * 100 / u128::from(self.limit.max(1));
         u64::try_from(percent).unwrap_or(u64::MAX)
     }
 
@@ -245,32 +249,27 @@ fn share(limit: u64, percent: u8) -> u64 {
 }
 
 impl Quota {
-    /// Warns when a higher threshold is reached than the one that was warned of last.
+    /// Warns when this message carries the mailbox over a threshold. Memory is asked only then, so that all
+    /// other mail costs nothing for it.
     async fn warn(
         &self,
         settings: &Settings,
         levels: &[Level],
         delivery: &mut Delivery,
     ) -> Result<(), Fault> {
-        if settings.warn_at.is_empty() {
-            return Ok(());
-        }
         let Some(fullest) = levels.iter().max_by_key(|level| level.percent()) else { return Ok(()) };
-        let reached = |percent: &u64| *percent <= fullest.percent();
-        let threshold = settings.warn_at.iter().map(|percent| u64::from(*percent)).filter(reached).max();
-        let threshold = threshold.unwrap_or(0);
-        let warned = delivery.recall(WARNED).await?;
-        let warned = warned.and_then(|text| text.parse().ok()).unwrap_or(0_u64);
-        if threshold == warned {
+        let before = fullest.percent_of(fullest.before);
+        let is_crossed = |percent: &u64| before < *percent && *percent <= fullest.percent();
+        let crossed = settings.warn_at.iter().map(|percent| u64::from(*percent)).filter(is_crossed).max();
+        let Some(threshold) = crossed else { return Ok(()) };
+        let key = format!("{WARNED}-{threshold}");
+        if delivery.recall(&key).await?.is_some() {
             return Ok(());
         }
-        // Lower than before: the mailbox has shrunk, and the next time it grows is a new one.
-        delivery.remember(WARNED, threshold.to_string(), WARNED_FOR);
-        if threshold > warned {
-            delivery.reason(format!("the owner is warned at {threshold}%"));
-            delivery.decided_by("warn_at");
-            self.send_warning(settings, fullest, delivery);
-        }
+        delivery.remember(key, delivery.now().to_string(), WARNED_FOR);
+        delivery.reason(format!("the owner is warned at {threshold}%"));
+        delivery.decided_by("warn_at");
+        self.send_warning(settings, fullest, delivery);
         Ok(())
     }
 

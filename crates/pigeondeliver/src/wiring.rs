@@ -16,7 +16,7 @@ use pigeon_backends::state::{self, StateOptions};
 use pigeon_core::agent::Agent;
 use pigeon_core::clock::Clock;
 use pigeon_core::delivery::Ports;
-use pigeon_core::plan::{CORE_GROUPS, Planner};
+use pigeon_core::plan::{CORE_GROUPS, KEPT_ADDRESSES, Planner};
 use pigeon_core::ports::directory::{Administration, Directory};
 use pigeon_core::ports::mailstore::MailStore;
 use pigeon_core::ports::spool::Spool;
@@ -92,7 +92,9 @@ impl Site {
         let outbox = Outbox::new(&state, &outbox_config)?;
         let spool: Arc<dyn Spool> =
             Arc::new(DiskSpool::new(config.state.join("spool"), config.mail.spool_threshold));
-        let planner = Planner::new(Arc::clone(&directory) as Arc<dyn Directory>, Arc::clone(&catalogue));
+        let capacity = if mode == Mode::Server { KEPT_ADDRESSES } else { 100 };
+        let directory_port = Arc::clone(&directory) as Arc<dyn Directory>;
+        let planner = Planner::with_capacity(directory_port, Arc::clone(&catalogue), capacity);
         let ports =
             Ports { state: Arc::clone(&state) as Arc<dyn State>, mailstore: Arc::clone(&mailstore), clock };
         let agent = Arc::new(Agent::new(planner, ports));
@@ -136,6 +138,7 @@ fn open_mailstore(config: &Config, mode: Mode) -> anyhow::Result<Maildir> {
             Sync::Automatic => SyncMode::Automatic,
             Sync::Each => SyncMode::Each,
         },
+        capacity: if mode == Mode::Server { MaildirOptions::default().capacity } else { 64 },
         ..MaildirOptions::default()
     };
     Ok(Maildir::open(config.mail.root.clone(), &options, mode.blocking())?)

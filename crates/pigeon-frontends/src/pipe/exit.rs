@@ -4,6 +4,7 @@ use pigeon_core::fault::Reply;
 
 /// A code of `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum ExitCode {
     /// 0: the MTA may forget the message.
     Ok = 0,
@@ -19,12 +20,6 @@ pub enum ExitCode {
     TempFail = 75,
     /// 77 `EX_NOPERM`: refused by policy.
     NoPerm = 77,
-}
-
-impl From<ExitCode> for std::process::ExitCode {
-    fn from(code: ExitCode) -> Self {
-        Self::from(code as u8)
-    }
 }
 
 /// The code for a reply.

@@ -88,27 +88,29 @@ async fn a_mailbox_that_cannot_be_read_defers() {
 }
 
 #[tokio::test]
-async fn the_owner_is_warned_once_for_each_threshold() {
+async fn the_owner_is_warned_when_a_threshold_is_crossed() {
     let world = world("1000");
+    let day = std::time::Duration::from_secs(86_400);
     let steps = [
-        (500, None),
-        (700, None),
-        (800, Some("81%")),
-        (850, None),
-        (940, Some("95%")),
-        (970, None),
-        (300, None),
-        (970, Some("98%")),
-        // Back below the upper threshold alone: only that one is new again.
-        (850, None),
-        (960, Some("97%")),
+        (500, 0, None),
+        (700, 0, None),
+        (790, 0, Some("80%")),
+        (850, 0, None),
+        (940, 0, Some("95%")),
+        (970, 0, None),
+        (300, 0, None),
+        // Over the same threshold again on the same day: not twice.
+        (940, 0, None),
+        (940, 1, Some("95%")),
+        (790, 1, Some("80%")),
     ];
     let mut expected = 0;
-    for (used, warned) in steps {
+    for (step, (used, days, warned)) in steps.into_iter().enumerate() {
+        world.clock.advance(day * days);
         world.mailstore.purge(&MailboxPath("example.org/ann".into())).await.unwrap();
         world.usage(ANN, used, 1);
         // Each message is another one: the same one again would be a retry.
-        let mail = format!("Subject: {expected:04}{used}\n\n");
+        let mail = format!("Subject: {step:04}{used}\n\n");
         world.mail("bob@example.net", ANN, &mail).await;
         expected += usize::from(warned.is_some());
         let sent = world.sent();
@@ -122,7 +124,7 @@ async fn the_owner_is_warned_once_for_each_threshold() {
 #[tokio::test]
 async fn the_warning_is_a_proper_message() {
     let world = world("1000");
-    world.usage(ANN, 850, 1).set(ANN, "quota.warning_subject", "Postfach zu {percent}% gefüllt");
+    world.usage(ANN, 795, 1).set(ANN, "quota.warning_subject", "Postfach zu {percent}% gefüllt");
     deliver(&world).await;
     let sent = &world.sent()[0];
     assert_eq!((&*sent.sender, &*sent.recipient), ("", ANN));
@@ -133,7 +135,7 @@ async fn the_warning_is_a_proper_message() {
 #[tokio::test]
 async fn a_dry_run_warns_nobody() {
     let world = world("1000");
-    world.usage(ANN, 850, 1);
+    world.usage(ANN, 795, 1);
     let receipt = world.rehearse("bob@example.net", ANN, MAIL).await;
     assert_eq!(
         receipt.outcome.text(),

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use pigeon_frontends::pipe::{self, Arguments, Dialect, Ended};
@@ -25,7 +26,7 @@ pub fn is_asked_for(arguments: &[String]) -> Option<(Dialect, Vec<String>)> {
 
 /// Delivers the message on standard input; returns the process' exit code.
 #[must_use]
-pub fn run(dialect: Dialect, arguments: Vec<String>) -> std::process::ExitCode {
+pub fn run(dialect: Dialect, arguments: Vec<String>) -> ExitCode {
     // Whatever happens, the MTA must be able to try again: a panic is a temporary failure.
     std::panic::set_hook(Box::new(|panic| {
         say(&format!("4.3.0 internal error, the message is kept by the mail server: {panic}"));
@@ -36,13 +37,14 @@ pub fn run(dialect: Dialect, arguments: Vec<String>) -> std::process::ExitCode {
     let arguments = match Arguments::parse(dialect, arguments, &environment) {
         Ok(arguments) if arguments.is_help => {
             drop(std::io::stdout().write_all(pipe::HELP.as_bytes()));
-            return std::process::ExitCode::SUCCESS;
+            return ExitCode::SUCCESS;
         }
         Ok(arguments) => arguments,
         // A wrong command line is the administrator's to mend; no mail is lost by it.
-        Err(error) => return end(&Ended::temporary(format!("4.3.5 {error}"))),
+        Err(error) => return ExitCode::from(end(&Ended::temporary(format!("4.3.5 {error}")))),
     };
-    end(&deliver(&arguments).unwrap_or_else(|error| Ended::temporary(format!("4.3.5 {error:#}"))))
+    let ended = deliver(&arguments).unwrap_or_else(|error| Ended::temporary(format!("4.3.5 {error:#}")));
+    ExitCode::from(end(&ended))
 }
 
 fn deliver(arguments: &Arguments) -> anyhow::Result<Ended> {
@@ -57,16 +59,20 @@ fn deliver(arguments: &Arguments) -> anyhow::Result<Ended> {
         site.finish().await;
         ended
     });
-    // Nothing is left to do: the runtime's own clean-up would only cost time.
+    if !site.state.has_released() {
+        // Nothing is left to do: closing everything in order would only cost time.
+        std::process::exit(i32::from(end(&ended)));
+    }
     runtime.shutdown_background();
     Ok(ended)
 }
 
-fn end(ended: &Ended) -> std::process::ExitCode {
+/// Says what there is to say; returns the code to exit with.
+fn end(ended: &Ended) -> u8 {
     if !ended.line.is_empty() {
         say(&ended.line);
     }
-    ended.code.into()
+    ended.code as u8
 }
 
 fn say(line: &str) {

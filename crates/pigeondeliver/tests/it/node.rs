@@ -28,6 +28,8 @@ pub(crate) struct NodeOptions {
     pub(crate) lmtp: Vec<String>,
     /// The listener's address in the place of the two usual ones.
     pub(crate) listen: Option<String>,
+    /// Whether the mail belongs to whoever starts the server, root too.
+    pub(crate) is_user_kept: bool,
 }
 
 /// A node: its files, and its server while that runs.
@@ -113,7 +115,7 @@ impl Node {
 
     fn configuration(&self, options: &NodeOptions) -> String {
         let at = |name: &str| self.path().join(name).display().to_string();
-        let user = if is_root() { "user = \"mail\"\n" } else { "" };
+        let user = if is_root() && !options.is_user_kept { "user = \"mail\"\n" } else { "" };
         let submit = options.submit.clone().unwrap_or_else(|| "smtp://127.0.0.1:9".to_owned());
         let usual = [format!("unix:{}", self.socket().display()), format!("127.0.0.1:{}", self.tcp_port())];
         let listen = options.listen.clone().map_or_else(|| usual.to_vec(), |listen| vec![listen]);

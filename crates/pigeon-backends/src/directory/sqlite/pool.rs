@@ -135,6 +135,18 @@ impl Pool {
     }
 }
 
+impl Drop for Pool {
+    /// Moves what was written from the log into the database, so that processes that come later (one for each
+    /// message, where there is no server) open it without reading the log.
+    fn drop(&mut self) {
+        let idle = self.idle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let (Use::Writing, Some(held)) = (self.purpose, idle.last()) {
+            // Somebody else at work on the database is no error: theirs is the last word then.
+            drop(held.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        }
+    }
+}
+
 /// Does `work` in one read transaction: everything it reads is of one moment.
 pub(super) fn read<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Outcome<T>) -> Outcome<T> {
     connection.prepare_cached("BEGIN")?.execute([])?;

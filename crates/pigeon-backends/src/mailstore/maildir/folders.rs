@@ -4,7 +4,6 @@
 //! that was deleted answers with `ENOENT`, upon which the caller forgets the folder and opens it anew; one that
 //! was *moved* would still take mail, so the path is looked up again after [`TRUST`].
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use pigeon_core::folder::Folder;
 use quick_cache::sync::Cache;
-use rustix::fs::{AtFlags, Mode, Stat, StatxFlags, fstat, fsync, openat, statat, statx};
+use quick_cache::{OptionsBuilder, UnitWeighter};
+use rustix::fs::{AtFlags, Dev, Mode, StatxFlags, fstat, fsync, openat, statat, statx};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::durable::FileSystem;
 use super::folder_name;
 use super::problem::Problem;
 use super::subscriptions;
@@ -42,8 +41,8 @@ pub(super) struct OpenFolder {
     pub(super) tmp: OwnedFd,
     /// Where new mail appears.
     pub(super) new: OwnedFd,
-    /// What it lies on.
-    pub(super) system: FileSystem,
+    /// The device it lies on.
+    pub(super) device: Dev,
     inode: u64,
     checked_ms: AtomicU64,
 }
@@ -51,7 +50,6 @@ pub(super) struct OpenFolder {
 /// The open folders, at most so many.
 pub(super) struct Folders {
     cache: Cache<String, Arc<OpenFolder>>,
-    systems: Mutex<HashMap<u64, FileSystem>>,
     start: Instant,
     unswept: Mutex<Unswept>,
 }
@@ -63,13 +61,26 @@ struct Unswept {
     noted: Option<Instant>,
 }
 
+fn cache<V: Clone>(capacity: usize) -> Cache<String, V> {
+    // The number of shards is given, so that the system is not asked for its processors at every start.
+    let shards = if capacity < 1000 { 1 } else { 16 };
+    let options = OptionsBuilder::new()
+        .estimated_items_capacity(capacity)
+        .weight_capacity(capacity as u64)
+        .shards(shards)
+        .build();
+    match options {
+        Ok(options) => Cache::with_options(options, UnitWeighter, <_>::default(), <_>::default()),
+        Err(_) => Cache::new(capacity),
+    }
+}
+
 impl Folders {
     /// Keeps at most `capacity` folders open, and no more than half of the process's descriptors.
     pub(super) fn new(capacity: usize) -> Self {
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let room = usize::try_from(descriptors / 2 / DESCRIPTORS).unwrap_or(usize::MAX);
-        let cache = Cache::new(capacity.min(room).max(1));
-        Self { cache, systems: Mutex::default(), start: Instant::now(), unswept: Mutex::default() }
+        Self { cache: cache(capacity.min(room).max(1)), start: Instant::now(), unswept: Mutex::default() }
     }
 
     /// The mailbox itself, which is the INBOX.
@@ -154,7 +165,7 @@ impl Folders {
             return Some(known);
         }
         let is_same = statat(tree.fd(), place, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|found| found.st_ino == known.inode && found.st_dev == known.system.device);
+            .is_ok_and(|found| found.st_ino == known.inode && found.st_dev == known.device);
         if !is_same {
             self.forget(place);
             return None;
@@ -194,19 +205,8 @@ impl Folders {
             (Err(errno), _) | (_, Err(errno)) => return Err(refused(errno)),
         };
         let stat = fstat(&dir).map_err(refused)?;
-        let (system, place) = (self.system(&dir, &stat).map_err(refused)?, place.to_owned());
-        let checked_ms = AtomicU64::new(self.elapsed_ms());
-        Ok(OpenFolder { place, dir, tmp, new, system, inode: stat.st_ino, checked_ms })
-    }
-
-    fn system(&self, dir: &OwnedFd, stat: &Stat) -> Result<FileSystem, Errno> {
-        let mut systems = self.systems.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = systems.get(&stat.st_dev) {
-            return Ok(*known);
-        }
-        let found = FileSystem::of(dir, stat.st_dev)?;
-        systems.insert(stat.st_dev, found);
-        Ok(found)
+        let (place, checked_ms) = (place.to_owned(), AtomicU64::new(self.elapsed_ms()));
+        Ok(OpenFolder { place, dir, tmp, new, device: stat.st_dev, inode: stat.st_ino, checked_ms })
     }
 
     fn elapsed_ms(&self) -> u64 {

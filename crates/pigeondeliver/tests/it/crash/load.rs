@@ -237,7 +237,7 @@ impl<'a> Client<'a> {
         let id = format!("m{}", self.shared.count.fetch_add(1, Ordering::Relaxed));
         let largest = self.shared.largest;
         // Mostly small, sometimes as large as they come.
-        let size = match self.random.between(0, 4) {
+        let size = match self.random.between(0, 8) {
             0 => self.random.between(1024, largest),
             _ => self.random.between(1024, largest.min(12 * 1024)),
         };

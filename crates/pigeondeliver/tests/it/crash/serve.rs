@@ -20,7 +20,7 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed_100_times() {
     let load = Load::start(&node.socket(), &accounts, CLIENTS, LARGEST);
     for number in 0..KILLS {
         // One kill in ten may hit the start itself, for none of them waits until the server is ready.
-        let wait_ms = if number % 10 == 0 { random.between(1, 60) } else { random.between(60, 900) };
+        let wait_ms = if number % 10 == 0 { random.between(1, 60) } else { random.between(60, 500) };
         std::thread::sleep(Duration::from_millis(wait_ms));
         node.kill9();
         node.launch();

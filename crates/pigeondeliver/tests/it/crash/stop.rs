@@ -83,11 +83,11 @@ fn the_service_manager_is_told() {
 
 #[test]
 fn a_socket_that_the_service_manager_opened_is_used() {
-    let options = NodeOptions { listen: Some("systemd".to_owned()), ..NodeOptions::default() };
+    let options = NodeOptions { listen: Some("inherited:mail".to_owned()), ..NodeOptions::default() };
     let mut node = Node::with(&options, &["ann@example.org"]);
     let listener = UnixListener::bind(node.socket()).unwrap();
     // sd_listen_fds(3): the sockets begin at descriptor 3, and LISTEN_PID is the process itself.
-    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve";
+    let script = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=mail exec \"$0\" serve";
     let mut command = Command::new("sh");
     command.args(["-c", script, PIGEON]).env("PIGEON_CONFIG", node.config());
     node.log_into(&mut command);

@@ -27,12 +27,16 @@ fn check(submit: impl FnOnce(&Postfix) -> String) {
     let socket = directory.path().join("lmtp.sock");
     let options = PostfixOptions::new(Transport::LmtpUnix(socket.clone())).with_relay(outside.port());
     let Some(postfix) = or_skip(Postfix::start(&options)) else { return };
-    let submit = Some(submit(&postfix));
-    let mut node = Node::with(&NodeOptions { submit, ..NodeOptions::default() }, &[ANN]);
+    let submit = submit(&postfix);
+    // To enter the namespace in which the sendmail command is needs the rights of root.
+    let is_user_kept = submit.starts_with("sendmail:");
+    let mut node =
+        Node::with(&NodeOptions { submit: Some(submit), is_user_kept, ..NodeOptions::default() }, &[ANN]);
     std::os::unix::fs::symlink(node.socket(), socket).unwrap();
     let_leave(&node);
     let srs = ["redirect.srs_domain=example.org", "redirect.srs_secrets=one-secret-of-the-tests"];
     node.run(&[&["settings", "set", "--domain", "example.org"], &srs[..]].concat());
+    node.run(&["alias", "add", "postmaster@example.org", ANN]);
     node.start();
     let state = |what: &str| format!("{what}\n{}\n{}", postfix.maillog(), node.log());
 

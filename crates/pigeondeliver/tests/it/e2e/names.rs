@@ -15,7 +15,9 @@ fn deliver_by(node: &Node, main_cf: &[&str], master_cf: &str, recipient: &str) -
     options.main_cf.push(format!("export_environment = {environment}"));
     options.master_cf = vec![master_cf.to_owned()];
     let postfix = or_skip(Postfix::start(&options))?;
-    assert!(postfix.submit_smtp("sam@example.com", &[recipient], MESSAGE).unwrap().is_accepted());
+    let submission = postfix.submit_smtp("sam@example.com", &[recipient], MESSAGE);
+    let submission = submission.unwrap_or_else(|error| panic!("{error:?}\n{}", postfix.maillog()));
+    assert!(submission.is_accepted(), "{submission:?}");
     assert!(postfix.wait_for_empty_queue(PATIENCE), "{}", postfix.maillog());
     Some(postfix)
 }
@@ -78,7 +80,8 @@ fn check_procmail(recipient: &str, folder: &str) {
     let node = Node::new(&["mail@example.org"]);
     node.set("mail@example.org", &["subaddress.enabled=yes", "subaddress.create=yes"]);
     let command = format!("mailbox_command = {} -a \"$EXTENSION\"", node.linked("procmail").display());
-    let main_cf = ["mydestination = example.org", "recipient_delimiter = +", &command];
+    let main_cf =
+        ["mydestination = example.org", "recipient_delimiter = +", "mailbox_size_limit = 0", &command];
     let Some(postfix) = deliver_by(&node, &main_cf, "local unix - n n - - local", recipient) else { return };
     let copies = if folder.is_empty() {
         node.inbox("mail@example.org")

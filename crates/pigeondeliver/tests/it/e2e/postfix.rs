@@ -143,7 +143,7 @@ fn octets_are_kept_by_pipe() {
 }
 
 #[test]
-fn one_recipient_named_twice_by_alias_expansion_is_answered_twice() {
+fn one_recipient_named_twice_by_alias_expansion_is_answered_each_time() {
     let mut node = Node::new(&["ann@example.org", "bob@example.org"]);
     let mut options = PostfixOptions::new(Transport::LmtpUnix(node.socket()));
     let aliases = "virtual_alias_maps = inline:{ { team@example.org = ann@example.org, bob@example.org }, \
@@ -170,9 +170,8 @@ fn one_recipient_named_twice_by_alias_expansion_is_answered_twice() {
         .collect();
     assert!(sessions.iter().all(|session| *session == sessions[0]), "not in one transaction: {log}");
     assert_eq!(node.inbox("bob@example.org").len(), 1);
-    let copies = node.inbox("ann@example.org");
-    assert_eq!(copies.len(), 3, "{}", node.log());
-    assert!(copies.iter().all(|copy| copy.body() == copies[0].body()));
+    // One message, one mailbox: one copy is enough for three replies.
+    assert_eq!(node.inbox("ann@example.org").len(), 1, "{}", node.log());
 }
 
 #[test]
