@@ -59,7 +59,8 @@ pub async fn deliver(site: &Site, arguments: &Arguments, input: &mut (dyn Read +
         Ok(named) => named,
         Err(line) => return Ended { code: ExitCode::NoUser, line },
     };
-    let sender = match sender(arguments, from_line.as_deref()) {
+    let said = from_line.or_else(|| return_path(&message));
+    let sender = match sender(arguments, said.as_deref()) {
         Ok(sender) => sender,
         Err(line) => return Ended { code: ExitCode::DataErr, line },
     };
@@ -182,8 +183,15 @@ fn with_detail(
     }
 }
 
-fn sender(arguments: &Arguments, from_line: Option<&str>) -> Result<ReversePath, String> {
-    let text = arguments.sender.as_deref().or(from_line).unwrap_or_default();
+/// The sender in the Return-Path field that an MTA put on top (pipe(8) with `flags=R`); one below a Received field
+/// came with the message and says nothing.
+fn return_path(message: &Message) -> Option<String> {
+    let mut own = message.fields().take_while(|field| !field.name.eq_ignore_ascii_case("Received"));
+    own.find(|field| field.name.eq_ignore_ascii_case("Return-Path")).map(|field| field.value())
+}
+
+fn sender(arguments: &Arguments, said: Option<&str>) -> Result<ReversePath, String> {
+    let text = arguments.sender.as_deref().or(said).unwrap_or_default();
     // pipe(8), local(8) and Sendmail write the null sender so.
     if text.eq_ignore_ascii_case("MAILER-DAEMON") || text == "@" {
         return Ok(ReversePath::Null);
@@ -225,6 +233,20 @@ mod tests {
         );
         check("From: a@example.org\n", true, "From: a@example.org\n", None);
         check("From ", true, "", Some(""));
+    }
+
+    #[test]
+    fn a_return_path_of_the_mta_names_the_sender() {
+        let check = |head: &str, expect: Option<&str>| {
+            assert_eq!(return_path(&Message::from_bytes(format!("{head}\n"))).as_deref(), expect, "{head}");
+        };
+        check(
+            "Delivered-To: b@example.org\nReturn-Path: <a@example.org>\nReceived: x\n",
+            Some("<a@example.org>"),
+        );
+        check("Return-Path: <>\nReceived: x\n", Some("<>"));
+        check("Received: x\nReturn-Path: <a@example.org>\n", None);
+        check("Subject: x\n", None);
     }
 
     #[test]

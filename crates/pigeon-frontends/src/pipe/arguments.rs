@@ -240,6 +240,10 @@ impl Arguments {
         }
         if self.recipients.is_empty() {
             self.recipients.extend(recipient_of(environment));
+            // Postfix local(8): RECIPIENT has the extension already, and `-a "$EXTENSION"` gives it once more.
+            if environment.get("RECIPIENT").is_some() && self.detail == environment.get("EXTENSION") {
+                self.detail = None;
+            }
         } else if self.detail.is_none() {
             // Postfix local(8) names the user and passes the extension beside it.
             self.detail = environment.get("EXTENSION");
@@ -342,6 +346,14 @@ mod tests {
             &[("LOCAL", "ann"), ("DOMAIN", "example.org")],
             ("ann@example.org", "-", "-"),
         );
+    }
+
+    #[test]
+    fn an_extension_counts_once() {
+        let local = [("RECIPIENT", "ann+x@example.org"), ("EXTENSION", "x"), ("LOGNAME", "ann")];
+        check(Dialect::Procmail, "-a x", &local, ("ann+x@example.org", "-", "-"));
+        check(Dialect::Procmail, "-d ann -a x", &local, ("ann", "-", "x"));
+        check(Dialect::Procmail, "-a y", &local, ("ann+x@example.org", "-", "y"));
     }
 
     #[test]
