@@ -186,12 +186,21 @@ fn configure(instance: &Instance, port: u16, options: &PostfixOptions) -> anyhow
     };
     let domains = options.domains.join(", ");
     let values = [("DOMAINS", domains.as_str()), ("TRANSPORT", &transport), ("RELAY", &relay)];
-    let main = format!("{}{}\n", include_str!("../../peers/postfix/main.cf"), options.main_cf.join("\n"));
-    instance.render("main.cf", &main, &values)?;
+    instance.render("main.cf", &main_cf(&options.main_cf), &values)?;
     let template = include_str!("../../peers/postfix/master.cf");
     let master = format!("{template}{service}{}\n", options.master_cf.join("\n"));
     instance.render("master.cf", &master, &[("SMTP_PORT", &port.to_string())])?;
     instance.render("setup.sh", include_str!("../../peers/postfix/setup.sh"), &[])
+}
+
+/// The template with these lines in the place of those that they override: every program of Postfix warns of a name
+/// that is there twice, and the first of them could wait for ever until somebody reads its warnings from a full socket.
+fn main_cf(lines: &[String]) -> String {
+    let name = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+    let overridden: Vec<String> = lines.iter().map(|line| name(line)).collect();
+    let kept =
+        include_str!("../../peers/postfix/main.cf").lines().filter(|line| !overridden.contains(&name(line)));
+    kept.chain(lines.iter().map(String::as_str)).map(|line| format!("{line}\n")).collect()
 }
 
 /// The value of `virtual_transport`, and what master.cf needs for it.
