@@ -78,11 +78,24 @@ impl Agent {
                 return walked;
             }
         }
-        walked.ending = check_redirects(&walked.delivery, &walked.plan).map_or_else(
-            || if walked.delivery.effects.is_enough() { Ending::Commit } else { Ending::Nothing },
-            Ending::Fault,
-        );
+        walked.ending =
+            if walked.delivery.effects.is_enough() { self.ready(&mut walked) } else { Ending::Nothing };
         walked
+    }
+
+    /// Holds what is proposed against the policy; then it is ready to be committed.
+    fn ready(&self, walked: &mut Walked) -> Ending {
+        let Some(fault) = check_redirects(&walked.delivery, &walked.plan) else { return Ending::Commit };
+        let key = if walked.plan.redirect.allowed { "max_targets" } else { "allowed" };
+        let because = vec![walked.plan.provenance("redirect", key, self.planner.catalogue())];
+        walked.steps.push(StepRecord {
+            service: "redirect".to_owned(),
+            decision: "defer".to_owned(),
+            reason: fault.explain(),
+            because,
+            duration_us: 0,
+        });
+        Ending::Fault(fault)
     }
 
     /// Asks the Admit services about a message that is only announced.
@@ -168,7 +181,7 @@ impl Agent {
                 walked.delivery.redirect(address.clone());
                 let via: Vec<String> = branch.via.iter().map(ToString::to_string).collect();
                 walked.note("alias", "continue", format!("{} names {address}", via.join(" → ")), 0);
-                Some(check_redirects(&walked.delivery, &walked.plan).map_or(Ending::Commit, Ending::Fault))
+                Some(self.ready(walked))
             }
         }
     }

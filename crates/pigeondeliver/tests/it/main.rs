@@ -8,3 +8,5 @@ mod crash;
 mod e2e;
 #[cfg(test)]
 mod node;
+#[cfg(test)]
+mod scenarios;

@@ -11,7 +11,7 @@
 //! range system|domain NAME service.key=JSON [pin domain|system]
 //! suspend ann@example.org
 //! mail <sender> -> recipient, recipient
-//!     the message, indented by four blanks, up to the next line that is not
+//!     the message, its lines indented by four blanks or empty, up to the next line that is neither
 //! ```
 
 use std::fmt::Write as _;
@@ -63,8 +63,8 @@ async fn play(text: &str) -> String {
             continue;
         }
         let mut block = String::new();
-        while let Some(more) = lines.next_if(|more| more.starts_with("    ")) {
-            block.push_str(&more[4..]);
+        while let Some(more) = lines.next_if(|more| more.is_empty() || more.starts_with("    ")) {
+            block.push_str(more.get(4..).unwrap_or_default());
             block.push('\n');
         }
         scenario.line(line, &block).await;
@@ -170,7 +170,10 @@ impl Scenario {
     async fn show_outbox(&mut self) {
         let admin = pigeon_backends::outbox::OutboxAdmin::new(&self.site.state);
         for entry in admin.list(None, 100).await.unwrap() {
-            let (sender, recipient, status) = (&entry.sender, &entry.recipient, entry.status.word());
+            // A rewritten sender carries a hash and a day.
+            let rewritten = entry.sender.strip_prefix("SRS0=").and_then(|rest| rest.splitn(3, '=').nth(2));
+            let sender = rewritten.map_or(entry.sender.clone(), |rest| format!("SRS0=hash=day={rest}"));
+            let (recipient, status) = (&entry.recipient, entry.status.word());
             writeln!(self.story, "outbox {status}: <{sender}> -> {recipient} for {}", entry.on_behalf_of)
                 .unwrap();
         }
