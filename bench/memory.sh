@@ -33,7 +33,8 @@ for t in $TARGETS; do
     row "$t" "idle-connection" "$(python3 -c "import json,sys; print(json.load(sys.stdin)['kib_per_connection'])" <<<"$v")" KiB
   for s in "$SMALL" "$LARGE"; do        # a fresh server for each, so that none profits from the other's heap
     end; again "$t"; cur=$t
-    v=$(peak -c 1 -n 2 -s "$s") && row "$t" "message-$s" "$v" MiB
+    n=2; [ "$s" -gt 10485760 ] || n=100  # long enough for the sampling to meet the peak
+    v=$(peak -c 1 -n "$n" -s "$s") && row "$t" "message-$s" "$v" MiB
   done
   end
 done
