@@ -16,6 +16,8 @@ use tempfile::TempDir;
 pub(crate) const PIGEON: &str = env!("CARGO_BIN_EXE_pigeon");
 /// How long a server may take until it answers or has stopped.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long after a change the next mail may still be delivered by the old settings.
+pub(crate) const FRESHNESS: Duration = Duration::from_secs(1);
 /// User and group `mail`, who own all mail where the tests run as root.
 pub(crate) const MAIL_ID: u32 = 8;
 

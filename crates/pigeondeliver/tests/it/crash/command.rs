@@ -12,6 +12,7 @@ use crate::node::Node;
 const MESSAGES: u32 = 30;
 /// How often one is tried, the last time without a kill.
 const ATTEMPTS: u32 = 4;
+const WARM_UPS: u32 = 5;
 const ANN: &str = "ann@example.org";
 
 /// Runs one delivery; kills it after `lifetime` if it still lives. Whether it ended with status 0.
@@ -42,14 +43,17 @@ fn attempt(node: &Node, message: &[u8], lifetime: Option<Duration>) -> Option<bo
 fn a_killed_delivery_command_loses_nothing_that_it_acknowledged() {
     let node = Node::new(&[ANN]);
     let mut random = Random::any();
-    let warm_up = checked_message("warm-up", 40 * 1024, &mut random);
-    let began = Instant::now();
-    assert_eq!(attempt(&node, warm_up.as_bytes(), None), Some(true));
-    let usual = began.elapsed();
-
     let mut ledger = Ledger::new();
-    let fate = Fate { is_acknowledged: true, ..Fate::default() };
-    ledger.insert(("warm-up".to_owned(), ANN.to_owned()), fate);
+    // The shortest of some runs, so that nearly every kill finds the process alive, wherever it is.
+    let mut usual = Duration::MAX;
+    for number in 0..WARM_UPS {
+        let id = format!("warm-up-{number}");
+        let message = checked_message(&id, 40 * 1024, &mut random);
+        let began = Instant::now();
+        assert_eq!(attempt(&node, message.as_bytes(), None), Some(true));
+        usual = usual.min(began.elapsed());
+        ledger.insert((id, ANN.to_owned()), Fate { is_acknowledged: true, ..Fate::default() });
+    }
     for number in 0..MESSAGES {
         let id = format!("d{number}");
         let size = random.between(1024, 200 * 1024);
@@ -57,7 +61,7 @@ fn a_killed_delivery_command_loses_nothing_that_it_acknowledged() {
         let fate = ledger.entry((id, ANN.to_owned())).or_default();
         for round in 1..=ATTEMPTS {
             let lifetime =
-                Duration::from_micros(random.between(0, u64::try_from(usual.as_micros()).unwrap() * 5 / 4));
+                Duration::from_micros(random.between(0, u64::try_from(usual.as_micros()).unwrap()));
             match attempt(&node, message.as_bytes(), (round < ATTEMPTS).then_some(lifetime)) {
                 Some(is_acknowledged) => {
                     fate.is_acknowledged = is_acknowledged;

@@ -6,7 +6,7 @@ use pigeon_testkit::peers::{
     Courier, CourierOptions, Dovecot, DovecotOptions, DovecotQuota, ImapClient, MailUser, Mailboxes, or_skip,
 };
 
-use crate::node::{MAIL_ID, Node, Stored, is_root};
+use crate::node::{FRESHNESS, MAIL_ID, Node, Stored, is_root};
 
 const ANN: &str = "ann@example.org";
 /// The folder of `ann+Büro@`, and of `ann+Listen/Rüst@`, in modified UTF-7 (RFC 3501 §5.1.3).
@@ -158,6 +158,7 @@ fn courier_shows_what_was_delivered() {
 fn deliveries_count_what_a_reader_deleted() {
     let node = delivered();
     node.set(ANN, &["quota.messages=6", "quota.over=reject"]);
+    std::thread::sleep(FRESHNESS);
     let full = node.lmtp().send("sam@example.com", &[ANN], b"Subject: no\r\n\r\nx\r\n").unwrap();
     let refused = full.recipients.iter().chain(&full.outcomes).find(|reply| !reply.is_positive());
     assert_eq!(refused.map(|reply| reply.code), Some(552), "{full:?}");
