@@ -58,6 +58,7 @@ mod tests {
     #[tokio::test]
     #[should_panic(expected = "inside")]
     async fn a_panic_goes_on_in_the_caller() {
-        drop(Blocking::Pool.run(|| panic!("inside")).await);
+        let result = Blocking::Pool.run(|| -> u32 { panic!("inside") }).await;
+        assert_eq!(result, Ok(1));
     }
 }

@@ -2,7 +2,12 @@
 //!
 //! A backend's test says how an empty directory is made ([`Fixture`]) and runs [`directory_contract`].
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a broken promise fails the test at the spot")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken promise fails the test at the spot"
+)]
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -28,13 +33,16 @@ mod rights;
 mod settings;
 mod transfer;
 
+/// Runs one SQL statement on a directory's tables.
+pub type Edit = Box<dyn Fn(&str) + Send + Sync>;
+
 /// An empty directory of a backend under test. What it needs (a temporary folder) lives as long as it.
 pub struct Fixture {
     /// Opens another handle on the same directory, as another process has.
     pub open: Box<dyn Fn() -> Arc<dyn Administration> + Send + Sync>,
     /// Makes a change behind the directory's back, where the backend speaks SQL: a statement on the tables
     /// `settings` and `accounts`.
-    pub sql: Option<Box<dyn Fn(&str) + Send + Sync>>,
+    pub sql: Option<Edit>,
     /// Breaks the directory: it must not give answers any more.
     pub destroy: Option<Box<dyn Fn() + Send + Sync>>,
 }
@@ -166,11 +174,11 @@ fn describe_target(target: &Target) -> String {
     if let TargetKind::Account(account, detail) = &target.to {
         text.extend(detail.as_ref().map(|detail| format!(" +{detail}")));
         if account.status != Status::Active {
-            text.push_str(&format!(" ({})", account.status));
+            text.extend([" (", &account.status.to_string(), ")"]);
         }
     }
     for alias in target.via.iter().rev() {
-        text.push_str(&format!(" <- {alias}"));
+        text.extend([" <- ", &alias.to_string()]);
     }
     text
 }

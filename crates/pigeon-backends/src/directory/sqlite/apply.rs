@@ -29,7 +29,7 @@ pub(super) fn apply(
     change: &Change,
 ) -> Outcome<Applied> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut work = Work::begin(&transaction, catalogue, actor, redacted(serde_json::to_value(change))?)?;
+    let mut work = Work::begin(&transaction, catalogue, actor, &redacted(serde_json::to_value(change))?)?;
     let written = work.make(change)?;
     let seq = work.end(written.before, written.after)?;
     transaction.commit()?;
@@ -68,7 +68,7 @@ impl<'a> Work<'a> {
         connection: &'a Connection,
         catalogue: &'a Catalogue,
         actor: &Actor,
-        change: Value,
+        change: &Value,
     ) -> Outcome<Self> {
         let (who, authority) = identify(connection, actor)?;
         let now = catalogue.tools().clock.now();

@@ -38,12 +38,12 @@ impl Failure {
         Self::Refused(DirectoryError::Forbidden(what.into()))
     }
 
-    pub(super) fn not_found(what: impl ToString, hint: &str) -> Self {
-        Self::Refused(DirectoryError::NotFound { what: what.to_string(), hint: hint.to_owned() })
+    pub(super) fn not_found(what: impl Into<String>, hint: &str) -> Self {
+        Self::Refused(DirectoryError::NotFound { what: what.into(), hint: hint.to_owned() })
     }
 
-    pub(super) fn exists(what: impl ToString, hint: &str) -> Self {
-        Self::Refused(DirectoryError::Exists { what: what.to_string(), hint: hint.to_owned() })
+    pub(super) fn exists(what: impl Into<String>, hint: &str) -> Self {
+        Self::Refused(DirectoryError::Exists { what: what.into(), hint: hint.to_owned() })
     }
 
     /// The same for the outside, with the file's name.

@@ -123,7 +123,7 @@ pub(super) fn settings(connection: &Connection, place: &Place) -> Outcome<Vec<Se
         Place::Domain(name) => need_domain(connection, name)?.id,
         Place::Account(address) => account(connection, address)?.id,
     };
-    let mut settings = rows::settings_of(connection, &owner.0)?;
+    let mut settings = rows::settings_of(connection, place.layer(), &owner.0)?;
     settings.sort_by(|one, two| {
         one.name.cmp(&two.name).then_with(|| one.content.kind().cmp(&two.content.kind()))
     });

@@ -9,7 +9,7 @@ use pigeon_core::directory::{
     Account, AliasPattern, Id, Lookup, Nobody, Resolution, Scope, Status, Target, TargetKind,
 };
 use pigeon_core::resolve::resolve;
-use pigeon_core::setting::{Setting, SettingName};
+use pigeon_core::setting::{Layer, Setting, SettingName};
 use pigeon_core::timestamp::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -124,8 +124,8 @@ impl<'a> Walk<'a> {
             None => None,
             Some(row) => {
                 self.scopes.insert(Scope::Domain(row.id.clone()));
-                let mut settings = rows::settings_of(self.connection, "")?;
-                settings.extend(rows::settings_of(self.connection, &row.id.0)?);
+                let mut settings = rows::settings_of(self.connection, Layer::System, "")?;
+                settings.extend(rows::settings_of(self.connection, Layer::Domain, &row.id.0)?);
                 let separators = self.separators(&settings);
                 Some(Rc::new(Known { row, settings, separators }))
             }
@@ -181,10 +181,9 @@ impl<'a> Walk<'a> {
     ) -> Outcome<Option<Found>> {
         // Under the primary name, whichever was asked for: this is how changes tell what they touched.
         self.scopes.insert(Scope::Address(format!("{local}@{}", domain.row.name)));
-        if let Some(account) = rows::account_at(self.connection, &domain.row, local)? {
-            if account.status != Status::Removed {
-                return Ok(Some(Found::Account(Rc::clone(domain), Box::new(account), detail)));
-            }
+        let account = rows::account_at(self.connection, &domain.row, local)?;
+        if let Some(account) = account.filter(|account| account.status != Status::Removed) {
+            return Ok(Some(Found::Account(Rc::clone(domain), Box::new(account), detail)));
         }
         if local.contains('*') {
             return Ok(None);
@@ -197,7 +196,8 @@ impl<'a> Walk<'a> {
 
     /// The wildcard with the longest literal text; the catch-all has none and comes last.
     fn find_wildcard(&self, domain: &Known, local: &str) -> Outcome<Option<StoredAlias>> {
-        let sql = "SELECT local, id, targets, status FROM aliases
+        // Left to itself SQLite reads all aliases of the domain.
+        let sql = "SELECT local, id, targets, status FROM aliases INDEXED BY aliases_wildcard
                    WHERE domain = ?1 AND instr(local, '*') AND status <> 'removed'";
         let read = |row: &rusqlite::Row<'_>| rows::alias(row, &domain.row);
         let mut wildcards = rows::all(self.connection, sql, [&domain.row.id.0], read)?;
@@ -217,7 +217,7 @@ impl<'a> Walk<'a> {
         }
         self.scopes.insert(Scope::Account(account.id.clone()));
         let mut settings = domain.settings.clone();
-        settings.extend(rows::settings_of(self.connection, &account.id.0)?);
+        settings.extend(rows::settings_of(self.connection, Layer::Account, &account.id.0)?);
         self.branch(TargetKind::Account(account, detail), settings);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use pigeon_core::address::{Address, DomainName};
 use pigeon_core::directory::{Account, Alias, AliasPattern, Domain, Id, Role, Status};
 use pigeon_core::ports::mailstore::MailboxPath;
-use pigeon_core::setting::{Content, Setting, SettingName};
+use pigeon_core::setting::{Content, Layer, Setting, SettingName};
 use pigeon_core::timestamp::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
@@ -186,11 +186,20 @@ pub(super) fn setting(row: &Row<'_>) -> rusqlite::Result<Setting> {
     })
 }
 
-/// The settings of one owner; the empty id is the system.
-pub(super) fn settings_of(connection: &Connection, owner: &str) -> Outcome<Vec<Setting>> {
-    let sql =
-        "SELECT layer, service, key, content, pin, until, reason, written_by FROM settings WHERE owner = ?1";
-    all(connection, sql, [owner], setting)
+/// The `layer` column; [`Layer`]'s own text would be a new string for each question.
+pub(super) const fn layer_text(layer: Layer) -> &'static str {
+    match layer {
+        Layer::System => "system",
+        Layer::Domain => "domain",
+        Layer::Account => "account",
+    }
+}
+
+/// The settings of one owner; the system's is empty.
+pub(super) fn settings_of(connection: &Connection, layer: Layer, owner: &str) -> Outcome<Vec<Setting>> {
+    let sql = "SELECT layer, service, key, content, pin, until, reason, written_by FROM settings
+               WHERE layer = ?1 AND owner = ?2";
+    all(connection, sql, [layer_text(layer), owner], setting)
 }
 
 /// The roles of an account.

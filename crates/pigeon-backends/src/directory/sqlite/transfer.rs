@@ -112,13 +112,15 @@ fn grants(connection: &Connection, after: &str, limit: u32) -> Outcome<Keyed> {
 fn settings(connection: &Connection, after: &str, limit: u32) -> Outcome<Keyed> {
     let mut parts = after.split('/');
     let mut part = || parts.next().unwrap_or_default();
-    let (owner, service, key, kind) = (part(), part(), part(), part());
+    let (layer, owner, service, key, kind) = (part(), part(), part(), part(), part());
     let sql = "SELECT layer, service, key, content, pin, until, reason, written_by, owner FROM settings
-               WHERE (owner, service, key, kind) > (?1, ?2, ?3, ?4) ORDER BY owner, service, key, kind LIMIT ?5";
-    rows::all(connection, sql, params![owner, service, key, kind, limit], |row| {
+               WHERE (layer, owner, service, key, kind) > (?1, ?2, ?3, ?4, ?5)
+               ORDER BY layer, owner, service, key, kind LIMIT ?6";
+    rows::all(connection, sql, params![layer, owner, service, key, kind, limit], |row| {
         let setting = rows::setting(row)?;
         let owner: String = row.get(8)?;
-        let key = format!("{owner}/{}/{}/{}", setting.name.service, setting.name.key, setting.content.kind());
+        let Setting { layer, name, content, .. } = &setting;
+        let key = format!("{layer}/{owner}/{}/{}/{}", name.service, name.key, content.kind());
         let owner = (!owner.is_empty()).then_some(Id(owner));
         Ok((key, Entry::Setting { owner, setting }))
     })
@@ -133,7 +135,7 @@ pub(super) fn import(
 ) -> Outcome<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let change = json!({ "change": "import", "entries": entries.len() });
-    let work = Work::begin(&transaction, catalogue, actor, change)?;
+    let work = Work::begin(&transaction, catalogue, actor, &change)?;
     work.need_system()?;
     // Every look-up depends on the system layer: one scope tells of all that an import may touch.
     work.touch_in_bulk(&[Scope::System])?;
@@ -289,10 +291,9 @@ impl Importer<'_> {
     }
 
     fn domain_of(&mut self, id: &Id, address: &Address) -> Outcome<DomainRow> {
-        if let Some(domain) = self.domain.as_ref().filter(|domain| domain.id == *id) {
-            if domain.name == *address.domain() {
-                return Ok(domain.clone());
-            }
+        let is_known = |domain: &&DomainRow| domain.id == *id && domain.name == *address.domain();
+        if let Some(domain) = self.domain.as_ref().filter(is_known) {
+            return Ok(domain.clone());
         }
         let domain = rows::domain_named(self.work.connection, address.domain().as_str())?
             .filter(|domain| domain.id == *id)

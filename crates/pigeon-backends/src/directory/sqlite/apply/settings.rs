@@ -1,8 +1,8 @@
 //! Settings: written with no more authority than the actor holds, and never where they could not hold.
 
-use pigeon_core::directory::{Id, Place};
+use pigeon_core::directory::Place;
 use pigeon_core::rights::{Reach, may_write};
-use pigeon_core::setting::{Content, ContentKind, Pin, Setting, SettingName};
+use pigeon_core::setting::{Content, ContentKind, Layer, Pin, Setting, SettingName};
 use pigeon_core::timestamp::Timestamp;
 
 use super::super::failure::{Failure, Outcome};
@@ -13,13 +13,16 @@ use crate::directory::guard;
 /// A pin, when it lapses, and why it is there.
 type Pinning = (Pin, Option<Timestamp>, Option<String>);
 
+/// A layer, and whose: the id of a domain or account, empty for the system.
+type Owner = (Layer, String);
+
 /// A place by identity.
 struct Site {
     reach: Reach,
-    /// The `owner` column.
-    owner: String,
-    /// The owners of the outer layers.
-    outer: Vec<String>,
+    /// The `layer` and `owner` columns.
+    owner: Owner,
+    /// Those of the outer layers.
+    outer: Vec<Owner>,
 }
 
 impl Work<'_> {
@@ -75,22 +78,26 @@ impl Work<'_> {
         let existing = self.setting_at(&site, name, kind)?;
         self.may_write(&site, Pin::None, existing.as_ref())?;
         let existing = existing.ok_or_else(|| no_such_setting(place, name, kind))?;
-        let sql = "DELETE FROM settings WHERE owner = ?1 AND service = ?2 AND key = ?3 AND kind = ?4";
-        rows::run(self.connection, sql, [&site.owner, &name.service, &name.key, &kind.to_string()])?;
+        let sql = "DELETE FROM settings
+                   WHERE layer = ?1 AND owner = ?2 AND service = ?3 AND key = ?4 AND kind = ?5";
+        let (layer, owner) = &site.owner;
+        let params = [rows::layer_text(*layer), owner, &name.service, &name.key, &kind.to_string()];
+        rows::run(self.connection, sql, params)?;
         Ok(Written::new(json(&existing)?, None))
     }
 
     fn site(&self, place: &Place) -> Outcome<Site> {
-        let system = String::new();
+        let system = (Layer::System, String::new());
         Ok(match place {
             Place::System => Site { reach: Reach::System, owner: system, outer: Vec::new() },
             Place::Domain(name) => {
-                let Id(owner) = self.living_domain(name)?.id;
-                Site { reach: Reach::Domain(Id(owner.clone())), owner, outer: vec![system] }
+                let id = self.living_domain(name)?.id;
+                Site { reach: Reach::Domain(id.clone()), owner: (Layer::Domain, id.0), outer: vec![system] }
             }
             Place::Account(address) => {
                 let (account, domain) = self.living_account(address)?;
-                Site { reach: account_reach(&account), owner: account.id.0, outer: vec![system, domain.id.0] }
+                let outer = vec![system, (Layer::Domain, domain.id.0)];
+                Site { reach: account_reach(&account), owner: (Layer::Account, account.id.0), outer }
             }
         })
     }
@@ -114,20 +121,21 @@ impl Work<'_> {
 
     fn setting_at(&self, site: &Site, name: &SettingName, kind: ContentKind) -> Outcome<Option<Setting>> {
         let sql = "SELECT layer, service, key, content, pin, until, reason, written_by FROM settings
-                   WHERE owner = ?1 AND service = ?2 AND key = ?3 AND kind = ?4";
-        let params = [&site.owner, &name.service, &name.key, &kind.to_string()];
+                   WHERE layer = ?1 AND owner = ?2 AND service = ?3 AND key = ?4 AND kind = ?5";
+        let (layer, owner) = &site.owner;
+        let params = [rows::layer_text(*layer), owner, &name.service, &name.key, &kind.to_string()];
         rows::first(self.connection, sql, params, rows::setting)
     }
 
     fn outer_settings(&self, site: &Site, name: &SettingName) -> Outcome<Vec<Setting>> {
         let mut settings = Vec::new();
         let sql = "SELECT layer, service, key, content, pin, until, reason, written_by FROM settings
-                   WHERE owner = ?1 AND service = ?2 AND key = ?3";
-        for owner in &site.outer {
+                   WHERE layer = ?1 AND owner = ?2 AND service = ?3 AND key = ?4";
+        for (layer, owner) in &site.outer {
             settings.extend(rows::all(
                 self.connection,
                 sql,
-                [owner, &name.service, &name.key],
+                [rows::layer_text(*layer), owner, &name.service, &name.key],
                 rows::setting,
             )?);
         }
@@ -136,7 +144,7 @@ impl Work<'_> {
 }
 
 fn write(work: &Work<'_>, site: &Site, setting: &Setting) -> Outcome<()> {
-    store(work.connection, &site.owner, setting)
+    store(work.connection, &site.owner.1, setting)
 }
 
 /// Writes one setting in the place of whatever stood there.
@@ -149,7 +157,7 @@ pub(in super::super) fn store(
         serde_json::to_string(&setting.content).map_err(|error| Failure::invalid(error.to_string()))?;
     let sql = "INSERT INTO settings (owner, service, key, kind, layer, content, pin, until, reason, written_by)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-               ON CONFLICT (owner, service, key, kind) DO UPDATE SET layer = excluded.layer, content = excluded.content,
+               ON CONFLICT (layer, owner, service, key, kind) DO UPDATE SET content = excluded.content,
                pin = excluded.pin, until = excluded.until, reason = excluded.reason, written_by = excluded.written_by";
     let params = rusqlite::params![
         owner,

@@ -130,7 +130,7 @@ impl Work<'_> {
                 self.may_administer(&Reach::System)?;
                 let row = self.domain_by_own_name(name)?;
                 need_removed(row.status)?;
-                self.purge_domain(row)
+                self.purge_domain(&row)
             }
             Subject::Account(address) => {
                 let (account, domain) = self.any_account(address)?;
@@ -152,7 +152,7 @@ impl Work<'_> {
     }
 
     /// Every look-up that ends in the domain depends on its id, so a few scopes tell of all that goes with it.
-    fn purge_domain(&self, row: DomainRow) -> Outcome<Written> {
+    fn purge_domain(&self, row: &DomainRow) -> Outcome<Written> {
         let sql = "SELECT mailbox FROM accounts WHERE domain = ?1 ORDER BY mailbox";
         let orphans = rows::all(self.connection, sql, [&row.id.0], |row| Ok(MailboxPath(row.get(0)?)))?;
         let domain = self.domain_json(row.clone())?;

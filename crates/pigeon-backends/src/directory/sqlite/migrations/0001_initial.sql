@@ -14,8 +14,9 @@ CREATE TABLE domain_names (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX domain_names_primary ON domain_names (domain) WHERE is_primary;
 
--- The key leads, so that a look-up reads one leaf and the accounts of a domain lie together.
+-- Rows are long: by their number, the tree above them stays small enough to be kept in memory.
 CREATE TABLE accounts (
+    number   INTEGER PRIMARY KEY,
     domain   TEXT NOT NULL REFERENCES domains (id) ON DELETE CASCADE,
     local    TEXT NOT NULL CHECK (local <> '' AND local = lower(local)),
     id       TEXT NOT NULL UNIQUE,
@@ -23,8 +24,8 @@ CREATE TABLE accounts (
     mailbox  TEXT NOT NULL UNIQUE,
     password TEXT,
     status   TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'removed')),
-    PRIMARY KEY (domain, local)
-) WITHOUT ROWID;
+    UNIQUE (domain, local)
+);
 
 -- Paths of accounts that are gone: never given out again, for mail may still be there.
 CREATE TABLE retired_mailboxes (
@@ -43,18 +44,19 @@ CREATE TABLE aliases (
 CREATE INDEX aliases_wildcard ON aliases (domain) WHERE instr(local, '*');
 
 -- owner: the id of a domain or account; empty at the system layer. content: {"value": …} or {"range": …}.
+-- The layer leads, so that those of the domains lie together.
 CREATE TABLE settings (
-    owner   TEXT NOT NULL,
+    layer   TEXT NOT NULL CHECK (layer IN ('system', 'domain', 'account')),
+    owner   TEXT NOT NULL CHECK ((layer = 'system') = (owner = '')),
     service TEXT NOT NULL,
     key     TEXT NOT NULL,
     kind    TEXT NOT NULL CHECK (kind IN ('value', 'range')),
-    layer   TEXT NOT NULL CHECK (layer IN ('system', 'domain', 'account') AND (layer = 'system') = (owner = '')),
     content TEXT NOT NULL CHECK (json_valid(content)),
     pin     TEXT NOT NULL DEFAULT 'none' CHECK (pin IN ('none', 'domain', 'system')),
     until   INTEGER,
     reason  TEXT,
     written_by TEXT NOT NULL DEFAULT 'sql',
-    PRIMARY KEY (owner, service, key, kind)
+    PRIMARY KEY (layer, owner, service, key, kind)
 ) WITHOUT ROWID;
 
 -- domain: empty for the whole system.
@@ -109,14 +111,12 @@ CREATE TRIGGER touched_insert INSTEAD OF INSERT ON touched WHEN NOT EXISTS (SELE
         WHERE touch IS NOT NULL AND NOT EXISTS (SELECT 1 FROM change_scopes s WHERE s.seq = now AND s.scope = touch);
 END;
 
-CREATE TRIGGER domains_insert AFTER INSERT ON domains BEGIN
-    INSERT INTO touched VALUES ('domains', 'domain:' || new.id, NULL, NULL, NULL, new.id, NULL, new.status);
-END;
+-- A new domain touches nothing until it has a name.
 CREATE TRIGGER domains_update AFTER UPDATE ON domains BEGIN
     INSERT INTO touched VALUES ('domains', 'domain:' || old.id, old.id, NULL, old.status, new.id, NULL, new.status);
 END;
 CREATE TRIGGER domains_delete AFTER DELETE ON domains BEGIN
-    DELETE FROM settings WHERE owner = old.id;
+    DELETE FROM settings WHERE layer = 'domain' AND owner = old.id;
     DELETE FROM grants WHERE domain = old.id;
     INSERT INTO touched VALUES ('domains', 'domain:' || old.id, old.id, NULL, old.status, NULL, NULL, NULL);
 END;
@@ -138,7 +138,7 @@ CREATE TRIGGER accounts_update AFTER UPDATE ON accounts BEGIN
     INSERT INTO touched VALUES ('accounts', 'account:' || old.id, old.domain, old.local, old.status, new.domain, new.local, new.status);
 END;
 CREATE TRIGGER accounts_delete AFTER DELETE ON accounts BEGIN
-    DELETE FROM settings WHERE owner = old.id;
+    DELETE FROM settings WHERE layer = 'account' AND owner = old.id;
     INSERT INTO retired_mailboxes SELECT old.mailbox WHERE old.mailbox NOT IN retired_mailboxes;
     INSERT INTO touched VALUES ('accounts', 'account:' || old.id, old.domain, old.local, old.status, NULL, NULL, NULL);
 END;
