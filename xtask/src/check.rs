@@ -13,7 +13,7 @@ use crate::{docs, tidy};
 pub(crate) fn all() -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     component(&mut tally, "fmt", "rustfmt", &mut cargo(["fmt", "--all", "--check"]))?;
-    let lints = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+    let lints = ["clippy", "--workspace", "--all-targets", "--keep-going", "--quiet", "--", "-D", "warnings"];
     component(&mut tally, "clippy", "clippy", &mut cargo(lints))?;
     let mut documents = cargo(["doc", "--workspace", "--no-deps", "--quiet"]);
     tally.add("doc", run(documents.env("RUSTDOCFLAGS", "-D warnings"))?);
