@@ -32,7 +32,7 @@ use pigeon_core::timestamp::Timestamp;
 
 const PER_DOMAIN: usize = 1000;
 const BATCH: usize = 20_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 20;
 const SAMPLES: usize = 1000;
 
 struct Still;
@@ -128,59 +128,70 @@ async fn timed(directory: &SqliteDirectory, address: &Address) -> Duration {
     span
 }
 
+/// What was measured of one directory: start, cold, warm.
+#[derive(Default)]
+struct Spans([Vec<Duration>; 3]);
+
+impl Spans {
+    async fn measure(&mut self, path: &Path, accounts: usize, round: usize) {
+        let Self([starts, cold, warm]) = self;
+        let samples = SAMPLES.min(accounts);
+        let keeper = open(path);
+        timed(&keeper, &address(0)).await;
+        for number in scattered(accounts).skip(round * samples % accounts).take(samples / 10) {
+            let start = Instant::now();
+            let directory = open(path);
+            timed(&directory, &address(number)).await;
+            drop(directory);
+            starts.push(start.elapsed());
+        }
+        for number in scattered(accounts).skip(round * samples % accounts).take(samples) {
+            cold.push(timed(&keeper, &address(number)).await);
+        }
+        for number in (0..100).cycle().take(SAMPLES) {
+            warm.push(timed(&keeper, &address(number)).await);
+        }
+    }
+
+    fn medians(self) -> [f64; 3] {
+        self.0.map(median)
+    }
+}
+
 fn median(mut spans: Vec<Duration>) -> f64 {
     spans.sort();
     spans.get(spans.len() / 2).expect("samples").as_nanos() as f64 / 1000.0
-}
-
-/// Medians in microseconds: start, cold, warm.
-async fn measure(path: &Path, accounts: usize) -> [f64; 3] {
-    let mut starts = Vec::new();
-    let keeper = open(path);
-    for number in scattered(accounts).take(SAMPLES) {
-        let start = Instant::now();
-        let directory = open(path);
-        timed(&directory, &address(number)).await;
-        drop(directory);
-        starts.push(start.elapsed());
-    }
-    drop(keeper);
-    let (mut cold, mut warm) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let directory = open(path);
-        timed(&directory, &address(0)).await;
-        for number in scattered(accounts).take(SAMPLES.min(accounts)) {
-            cold.push(timed(&directory, &address(number)).await);
-        }
-        for number in (0..100).cycle().take(SAMPLES) {
-            warm.push(timed(&directory, &address(number)).await);
-        }
-    }
-    [median(starts), median(cold), median(warm)]
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let asked: Vec<usize> = std::env::args().skip(1).map(|text| text.parse().expect("a number")).collect();
     let sizes = if asked.is_empty() { vec![1_000, 100_000, 1_000_000] } else { asked };
-    let mut first: Option<[f64; 3]> = None;
-    println!(
-        "{:>9}  {:>8} {:>15} {:>15} {:>15}  (median µs, ratio)",
-        "accounts", "fill s", "start", "cold", "warm"
-    );
-    for accounts in sizes {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("directory.sqlite");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut sites = Vec::new();
+    for (at, accounts) in sizes.into_iter().enumerate() {
+        let path = folder.path().join(format!("directory-{at}.sqlite"));
         let start = Instant::now();
         fill(&path, accounts).await;
-        let filled = start.elapsed();
-        let medians = measure(&path, accounts).await;
+        println!("{accounts} accounts imported in {:.1} s", start.elapsed().as_secs_f64());
+        sites.push((path, accounts, Spans::default()));
+    }
+    // In turns, so that whatever else the machine does meets all alike.
+    for round in 0..ROUNDS {
+        for (path, accounts, spans) in &mut sites {
+            spans.measure(path, *accounts, round).await;
+        }
+    }
+    println!("{:>9} {:>15} {:>15} {:>15}  (median µs, ratio)", "accounts", "start", "cold", "warm");
+    let mut first: Option<[f64; 3]> = None;
+    for (_, accounts, spans) in sites {
+        let medians = spans.medians();
         let base = *first.get_or_insert(medians);
         let shown: Vec<String> = medians
             .iter()
             .zip(base)
             .map(|(span, base)| format!("{span:>8.1} ×{:>4.2}", span / base))
             .collect();
-        println!("{accounts:>9}  {:>8.1} {}", filled.as_secs_f64(), shown.join("  "));
+        println!("{accounts:>9} {}", shown.join("  "));
     }
 }

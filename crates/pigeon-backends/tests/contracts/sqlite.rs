@@ -9,8 +9,8 @@ use std::sync::Arc;
 use pigeon_backends::blocking::Blocking;
 use pigeon_backends::directory::sqlite::SqliteDirectory;
 use pigeon_core::address::Address;
-use pigeon_core::directory::{Change, Lookup};
-use pigeon_core::ports::directory::{Administration, Directory, DirectoryError};
+use pigeon_core::directory::{Change, Lookup, Scope};
+use pigeon_core::ports::directory::{Administration, Directory, DirectoryError, Feed};
 use pigeon_core::rights::Actor;
 use pigeon_testkit::contracts::directory::{Fixture, catalogue, directory_contract};
 use pigeon_testkit::memory::TestClock;
@@ -159,4 +159,21 @@ async fn the_file_is_not_for_everybody() {
     let path = folder.path().join(FILE);
     SqliteDirectory::create(&path).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o007, 0);
+}
+
+#[tokio::test]
+async fn whoever_lies_far_behind_is_told_that_everything_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE);
+    SqliteDirectory::create(&path).unwrap();
+    let directory = open(&path).unwrap();
+    directory.apply(&root(), Change::AddDomain { name: "example.org".to_owned() }).await.unwrap();
+    let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10001)
+                INSERT INTO accounts (domain, local, id, mailbox)
+                SELECT (SELECT id FROM domains), 'u' || n, 'id-' || n, 'example.org/u' || n FROM n";
+    assert_eq!(rusqlite::Connection::open(&path).unwrap().execute(many, []).unwrap(), 10_001);
+    let feed = directory.feed(1).await.unwrap();
+    assert_eq!(feed, Feed { seq: 10_002, scopes: vec![(Scope::System, 10_002)] });
+    let near = directory.feed(10_001).await.unwrap();
+    assert_eq!(near.scopes.len(), 2, "{near:?}");
 }
