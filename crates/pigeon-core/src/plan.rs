@@ -2,8 +2,9 @@
 //! and kept until something it depends on changes.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
@@ -277,6 +278,36 @@ pub struct Planner {
     /// Answers read before this position may have missed a change; `NOT_STARTED` before the first look-up.
     floor: AtomicU64,
     asked_at: AtomicI64,
+    shared: SharedPlans,
+}
+
+/// Plans by the settings they were made from: accounts with nothing of their own share those of their domain,
+/// so that memory grows with what is written, not with the number of accounts.
+#[derive(Default)]
+struct SharedPlans(Mutex<HashMap<u64, (Arc<[Setting]>, Weak<Plan>)>>);
+
+impl SharedPlans {
+    /// The plan of these settings, made if nobody holds it; plans in which a pin lapses belong to their maker alone.
+    fn get(&self, settings: &[Setting], make: impl FnOnce() -> Plan) -> Arc<Plan> {
+        let mut hash = DefaultHasher::new();
+        for setting in settings {
+            setting.hash(&mut hash);
+        }
+        let hash = hash.finish();
+        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = plans.get(&hash).filter(|(written, _)| **written == *settings);
+        if let Some(plan) = known.and_then(|(_, plan)| plan.upgrade()) {
+            return plan;
+        }
+        let plan = Arc::new(make());
+        if plan.effective.valid_until.is_none() {
+            if plans.len() == plans.capacity() {
+                plans.retain(|_, (_, plan)| plan.strong_count() > 0);
+            }
+            plans.insert(hash, (settings.into(), Arc::downgrade(&plan)));
+        }
+        plan
+    }
 }
 
 impl Planner {
@@ -297,6 +328,7 @@ impl Planner {
             feed_seq: AtomicU64::new(0),
             floor: AtomicU64::new(NOT_STARTED),
             asked_at: AtomicI64::new(i64::MIN),
+            shared: SharedPlans::default(),
         }
     }
 
@@ -414,7 +446,8 @@ impl Planner {
     }
 
     fn branch(&self, target: Target, now: Timestamp) -> Branch {
-        let plan = Arc::new(Plan::build(&target.settings, &self.catalogue, now));
+        let build = || Plan::build(&target.settings, &self.catalogue, now);
+        let plan = self.shared.get(&target.settings, build);
         let to = match target.to {
             TargetKind::Account(account, detail) => BranchTarget::Account(Arc::new(account), detail),
             TargetKind::External(address, domain) => BranchTarget::External(address, domain),

@@ -56,7 +56,7 @@ lowercase_names!(Layer, "layer", System = "system", Domain = "domain", Account =
 lowercase_names!(Pin, "pin", None = "none", Domain = "domain", System = "system");
 
 /// What inner layers may choose from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum Range {
     /// Numbers from `min` to `max`, both included; a missing end is open.
@@ -118,7 +118,7 @@ impl fmt::Display for Range {
 }
 
 /// What a setting says: the value itself, or what inner layers may choose from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Content {
     /// The value.
@@ -183,7 +183,7 @@ impl fmt::Display for SettingName {
 }
 
 /// One row of the settings: what one layer says about one key.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Setting {
     /// Where it is written.
     pub layer: Layer,

@@ -20,6 +20,8 @@ use crate::blocking::Blocking;
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 /// How many prepared statements a connection keeps.
 const KEPT_STATEMENTS: usize = 48;
+/// The page cache of a reading connection: negative means KiB.
+const READ_CACHE_KIB: i64 = -512;
 /// The write-ahead log is cut back to this many octets after a checkpoint.
 const LOG_OCTETS: i64 = 16 << 20;
 
@@ -46,6 +48,8 @@ pub(super) fn open(path: &Path, purpose: Use) -> Outcome<Connection> {
         // A process that delivers one message must not tidy up the log when it ends.
         Use::Reading => {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            // Pages that fall out of it are still in the system's cache; plans are kept above.
+            connection.pragma_update(None, "cache_size", READ_CACHE_KIB)?;
         }
         Use::Writing => {
             connection.pragma_update(None, "synchronous", "full")?;

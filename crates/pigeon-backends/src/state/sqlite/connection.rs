@@ -98,6 +98,9 @@ fn create(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map(drop)
 }
 
+/// The page cache of a connection: negative means KiB. Pages that fall out of it are still in the system's.
+const CACHE_KIB: i64 = -1024;
+
 fn connect(path: &Path, kind: Kind) -> WorkResult<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
@@ -109,7 +112,7 @@ fn connect(path: &Path, kind: Kind) -> WorkResult<Connection> {
     }
     connection.pragma_update(None, "synchronous", kind.synchronous)?;
     connection.pragma_update(None, "wal_autocheckpoint", kind.checkpoint_pages)?;
-    connection.pragma_update(None, "cache_size", -4096)?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(&mut connection, kind.migrations)?;
     Ok(connection)
