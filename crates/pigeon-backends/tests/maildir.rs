@@ -172,6 +172,7 @@ async fn flags_and_keywords_become_letters() {
     assert_eq!(names(&yard.path("ann").join("cur")), [format!("{name}:2,FSab")]);
     assert_eq!(names(&yard.path("ann").join("new")), [""; 0]);
     assert_eq!(fs::read_to_string(yard.path("ann").join("dovecot-keywords")).unwrap(), "0 $Label1\n1 work\n");
+    fs::remove_dir_all(yard.path("ann").join("cur")).unwrap();
     flagged.store.flags = Flags { keywords: vec!["late".to_owned(), "WORK".to_owned()], ..Flags::default() };
     let name = yard.keep(vec![flagged]).await.remove(0).unwrap();
     assert!(names(&yard.path("ann").join("cur")).contains(&format!("{name}:2,bc")));
@@ -282,9 +283,14 @@ async fn a_mailbox_deleted_or_moved_by_hand_is_made_anew() {
         yard.keep_one(name, "a").await;
     }
     fs::remove_dir_all(yard.path("deleted")).unwrap();
-    for folder in ["a", "INBOX"] {
+    for folder in ["a", "INBOX", "new to it"] {
         yard.keep_one("deleted", folder).await;
+        if folder == "INBOX" {
+            fs::remove_dir_all(yard.path("deleted")).unwrap();
+        }
     }
+    yard.keep_one("deleted", "INBOX").await;
+    yard.keep_one("deleted", "a").await;
     assert_eq!(names(&yard.path("deleted").join(".a/new")).len(), 1);
     assert_eq!(names(&yard.path("deleted").join("new")).len(), 1);
     fs::rename(yard.path("moved"), yard.path("elsewhere")).unwrap();
@@ -292,6 +298,21 @@ async fn a_mailbox_deleted_or_moved_by_hand_is_made_anew() {
     yard.keep_one("moved", "a").await;
     assert_eq!(names(&yard.path("moved").join(".a/new")).len(), 1);
     assert_eq!(names(&yard.path("elsewhere").join(".a/new")).len(), 1);
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_only_half_there_is_completed() {
+    let yard = Yard::new();
+    fs::create_dir_all(yard.path("ann").join("tmp")).unwrap();
+    fs::create_dir_all(yard.path("ann").join(".a")).unwrap();
+    for folder in ["INBOX", "a"] {
+        yard.keep_one("ann", folder).await;
+    }
+    assert_eq!(
+        names(&yard.path("ann")),
+        [".a", "courierimapsubscribed", "cur", "new", "subscriptions", "tmp"]
+    );
+    assert_eq!(names(&yard.path("ann").join(".a")), ["cur", "maildirfolder", "new", "tmp"]);
 }
 
 #[tokio::test]

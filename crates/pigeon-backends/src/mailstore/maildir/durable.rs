@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use rustix::fs::{Dev, fstatfs, fsync, major, minor, syncfs};
@@ -23,7 +24,7 @@ const MIN_THREADS: usize = 4;
 
 /// What a file system promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Promise {
+enum Promise {
     /// One log for all metadata, written in order: `fsync` of a file also makes durable every name that was
     /// given before, wherever it is.
     OrderedLog,
@@ -33,23 +34,15 @@ pub(super) enum Promise {
     Fsync,
 }
 
-/// The file system that a folder lies on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileSystem {
-    pub(super) device: Dev,
-    pub(super) promise: Promise,
-}
-
-impl FileSystem {
-    pub(super) fn of(dir: impl AsFd, device: Dev) -> Result<Self, Errno> {
-        // Source: linux/magic.h, and fs/xfs/xfs_log_format.h for XFS.
-        let promise = match fstatfs(dir)?.f_type {
-            0xEF53 if has_journal(device) => Promise::OrderedLog,
-            0x5846_5342 => Promise::OrderedLog,
-            0xEF53 | 0x9123_683E | 0xF2F5_2010 => Promise::Syncfs,
-            _ => Promise::Fsync,
-        };
-        Ok(Self { device, promise })
+/// What the file system under `file`, on that device, promises.
+fn promise_of(file: BorrowedFd<'_>, device: Dev) -> Promise {
+    // Source: linux/magic.h, and fs/xfs/xfs_log_format.h for XFS.
+    match fstatfs(file).map(|found| found.f_type) {
+        Ok(0xEF53) if has_journal(device) => Promise::OrderedLog,
+        Ok(0x5846_5342) => Promise::OrderedLog,
+        // ext2 to ext4 without journal, btrfs, F2FS.
+        Ok(0xEF53 | 0x9123_683E | 0xF2F5_2010) => Promise::Syncfs,
+        _ => Promise::Fsync,
     }
 }
 
@@ -64,7 +57,7 @@ fn has_journal(device: Dev) -> bool {
 
 /// A file whose data is to be made durable, before it gets its names.
 pub(super) struct Data<'a> {
-    pub(super) system: FileSystem,
+    pub(super) device: Dev,
     pub(super) file: BorrowedFd<'a>,
 }
 
@@ -77,7 +70,7 @@ pub(super) enum Part {
 
 /// A name that was given to a file and is to be made durable.
 pub(super) struct Name<'a> {
-    pub(super) system: FileSystem,
+    pub(super) device: Dev,
     /// The directory in which it stands, and that directory's identity.
     pub(super) directory: BorrowedFd<'a>,
     /// The same for all names in one directory.
@@ -90,6 +83,7 @@ pub(super) struct Name<'a> {
 /// Chooses the way, from what the last syncs took.
 pub(super) struct Durability {
     sync: SyncMode,
+    promises: Mutex<BTreeMap<Dev, Promise>>,
     fsync_us: AtomicU64,
     syncfs_us: AtomicU64,
 }
@@ -97,7 +91,7 @@ pub(super) struct Durability {
 impl Durability {
     pub(super) fn new(sync: SyncMode) -> Self {
         // Until something was measured: as on a quick disk, where syncfs is worth a try.
-        Self { sync, fsync_us: AtomicU64::new(200), syncfs_us: AtomicU64::new(0) }
+        Self { sync, promises: Mutex::default(), fsync_us: AtomicU64::new(200), syncfs_us: AtomicU64::new(0) }
     }
 
     /// Makes the data of files durable; one result for each, in order.
@@ -106,11 +100,13 @@ impl Durability {
             return vec![self.sync_one(only.file)];
         }
         let mut results = vec![Ok(()); files.len()];
-        for (system, members) in by_device(files, |file| file.system) {
+        for (device, members) in by_device(files, |file| file.device) {
             let fds: Vec<BorrowedFd<'_>> =
                 members.iter().filter_map(|at| Some(files.get(*at)?.file)).collect();
-            let found = match (self.is_syncfs_worth(system, fds.len()), fds.last()) {
-                (true, Some(last)) => vec![self.sync_whole(*last); fds.len()],
+            let found = match fds.last() {
+                Some(last) if self.is_syncfs_worth((*last, device), fds.len()) => {
+                    vec![self.sync_whole(*last); fds.len()]
+                }
                 _ => sync_each(&fds),
             };
             set_all(&mut results, &members, found);
@@ -124,22 +120,22 @@ impl Durability {
             return vec![fsync(only.directory)];
         }
         let mut results = vec![Ok(()); names.len()];
-        for (system, members) in by_device(names, |name| name.system) {
+        for (device, members) in by_device(names, |name| name.device) {
             let part: Vec<&Name<'_>> = members.iter().filter_map(|at| names.get(*at)).collect();
-            set_all(&mut results, &members, self.sync_part(system, &part));
+            set_all(&mut results, &members, self.sync_part(device, &part));
         }
         results
     }
 
     /// The names on one file system.
-    fn sync_part(&self, system: FileSystem, names: &[&Name<'_>]) -> Vec<Result<(), Errno>> {
+    fn sync_part(&self, device: Dev, names: &[&Name<'_>]) -> Vec<Result<(), Errno>> {
         let places: BTreeMap<(&str, Part), BorrowedFd<'_>> =
             names.iter().map(|name| (name.place, name.directory)).collect();
         let Some(last) = names.last() else { return Vec::new() };
-        if system.promise == Promise::OrderedLog && self.sync == SyncMode::Automatic {
+        if self.sync == SyncMode::Automatic && self.promise(last.file, device) == Promise::OrderedLog {
             return vec![fsync(last.file); names.len()];
         }
-        if self.is_syncfs_worth(system, places.len()) {
+        if self.is_syncfs_worth((last.file, device), places.len()) {
             return vec![self.sync_whole(last.file); names.len()];
         }
         let directories: Vec<BorrowedFd<'_>> = places.values().copied().collect();
@@ -158,8 +154,15 @@ impl Durability {
         names.iter().map(|name| of_place(name).and(of_file(name))).collect()
     }
 
-    fn is_syncfs_worth(&self, system: FileSystem, count: usize) -> bool {
-        if self.sync != SyncMode::Automatic || count < MIN_SYNCFS || system.promise == Promise::Fsync {
+    /// Asked only when there is a choice: one message for one mailbox needs no knowledge of the file system.
+    fn promise(&self, file: BorrowedFd<'_>, device: Dev) -> Promise {
+        let mut promises = self.promises.lock().unwrap_or_else(PoisonError::into_inner);
+        *promises.entry(device).or_insert_with(|| promise_of(file, device))
+    }
+
+    fn is_syncfs_worth(&self, (file, device): (BorrowedFd<'_>, Dev), count: usize) -> bool {
+        let is_wanted = self.sync == SyncMode::Automatic && count >= MIN_SYNCFS;
+        if !is_wanted || self.promise(file, device) == Promise::Fsync {
             return false;
         }
         let (one, whole) = (self.fsync_us.load(Ordering::Relaxed), self.syncfs_us.load(Ordering::Relaxed));
@@ -208,13 +211,12 @@ fn sync_each(files: &[BorrowedFd<'_>]) -> Vec<Result<(), Errno>> {
 }
 
 /// The positions of the items on each device.
-fn by_device<T>(items: &[T], system: impl Fn(&T) -> FileSystem) -> Vec<(FileSystem, Vec<usize>)> {
-    let mut parts: BTreeMap<Dev, (FileSystem, Vec<usize>)> = BTreeMap::new();
+fn by_device<T>(items: &[T], device: impl Fn(&T) -> Dev) -> BTreeMap<Dev, Vec<usize>> {
+    let mut parts: BTreeMap<Dev, Vec<usize>> = BTreeMap::new();
     for (at, item) in items.iter().enumerate() {
-        let system = system(item);
-        parts.entry(system.device).or_insert_with(|| (system, Vec::new())).1.push(at);
+        parts.entry(device(item)).or_default().push(at);
     }
-    parts.into_values().collect()
+    parts
 }
 
 fn set_all(results: &mut [Result<(), Errno>], members: &[usize], found: Vec<Result<(), Errno>>) {

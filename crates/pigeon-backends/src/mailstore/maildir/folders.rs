@@ -94,12 +94,15 @@ impl Folders {
             return Ok(known);
         }
         check_place(mailbox)?;
-        let opened = match tree.open_dir(mailbox) {
-            Ok(dir) => self.open(tree, mailbox, dir, is_made)?,
-            Err(Errno::NOENT) if is_made => self.open(tree, mailbox, tree.make_dir_all(mailbox)?, true)?,
-            Err(errno) => return Err(tree.refused("opening", mailbox, errno)),
-        };
-        Ok(self.keep(opened))
+        let opened = tree.open_dir(mailbox).map_err(|errno| tree.refused("opening", mailbox, errno));
+        match opened.and_then(|dir| self.open(tree, mailbox, dir)) {
+            // Also when a part of it is there: whoever made that may not have synced it.
+            Err(problem) if problem.is(Errno::NOENT) && is_made => {
+                let dir = tree.make_dir_all(mailbox)?;
+                self.make(tree, mailbox, dir).map(|opened| self.keep(opened))
+            }
+            opened => opened.map(|opened| self.keep(opened)),
+        }
     }
 
     /// The folder to deliver to, made when it is missing.
@@ -117,12 +120,14 @@ impl Folders {
             return Ok(known);
         }
         let inbox = self.mailbox(tree, mailbox, true)?;
-        let opened = match openat(&inbox.dir, &*name, DIRECTORY, Mode::empty()) {
-            Ok(dir) => self.open(tree, &place, dir, true)?,
-            Err(Errno::NOENT) => self.make_folder(tree, &inbox, folder, &place)?,
-            Err(errno) => return Err(tree.refused("opening", &place, errno)),
-        };
-        Ok(self.keep(opened))
+        let opened = openat(&inbox.dir, &*name, DIRECTORY, Mode::empty());
+        let opened = opened.map_err(|errno| tree.refused("opening", &place, errno));
+        match opened.and_then(|dir| self.open(tree, &place, dir)) {
+            Err(problem) if problem.is(Errno::NOENT) => {
+                self.make_folder(tree, &inbox, folder, &place).map(|opened| self.keep(opened))
+            }
+            opened => opened.map(|opened| self.keep(opened)),
+        }
     }
 
     fn make_folder(
@@ -141,7 +146,7 @@ impl Folders {
             Err(errno) => return Err(refused(errno)),
         }
         fsync(&inbox.dir).map_err(refused)?;
-        let opened = self.open(tree, place, dir, true)?;
+        let opened = self.make(tree, place, dir)?;
         subscriptions::add(tree, inbox, folder);
         Ok(opened)
     }
@@ -189,22 +194,32 @@ impl Folders {
         self.unswept.lock().unwrap_or_else(PoisonError::into_inner).folder.take()
     }
 
-    /// Opens the parts of a Maildir. The order in which they are made is what makes them safe to use: `new/`
-    /// appears when everything around it is durable.
-    fn open(&self, tree: &Tree, place: &str, dir: OwnedFd, is_made: bool) -> Result<OpenFolder, Problem> {
-        let refused = |errno| tree.refused("opening", place, errno);
+    /// Opens the parts of a Maildir that is whole.
+    fn open(&self, tree: &Tree, place: &str, dir: OwnedFd) -> Result<OpenFolder, Problem> {
         let part = |name| openat(&dir, name, DIRECTORY, Mode::empty());
-        let (tmp, new) = match (part("tmp"), part("new")) {
-            (Ok(tmp), Ok(new)) => {
-                sync_if_fresh(&dir, &new).map_err(refused)?;
-                (tmp, new)
-            }
-            (Err(Errno::NOENT), _) | (_, Err(Errno::NOENT)) if is_made => {
-                make_parts(tree, &dir).map_err(refused)?
-            }
-            (Err(errno), _) | (_, Err(errno)) => return Err(refused(errno)),
+        let parts = part("tmp").and_then(|tmp| Ok((tmp, part("new")?)));
+        let synced = parts.and_then(|parts| sync_if_fresh(&dir, &parts.1).map(|()| parts));
+        let refused = |errno| tree.refused("opening", place, errno);
+        synced.and_then(|parts| self.opened(place, dir, parts)).map_err(refused)
+    }
+
+    /// Makes the parts of a Maildir that are missing. The order is what makes them safe to use: `new/` appears
+    /// when everything around it is durable.
+    fn make(&self, tree: &Tree, place: &str, dir: OwnedFd) -> Result<OpenFolder, Problem> {
+        let make = || {
+            let tmp = tree.make_dir(&dir, "tmp")?;
+            tree.make_dir(&dir, "cur")?;
+            fsync(&dir)?;
+            let new = tree.make_dir(&dir, "new")?;
+            fsync(&dir).map(|()| (tmp, new))
         };
-        let stat = fstat(&dir).map_err(refused)?;
+        let parts = make();
+        let refused = |errno| tree.refused("making", place, errno);
+        parts.and_then(|parts| self.opened(place, dir, parts)).map_err(refused)
+    }
+
+    fn opened(&self, place: &str, dir: OwnedFd, parts: (OwnedFd, OwnedFd)) -> Result<OpenFolder, Errno> {
+        let (stat, (tmp, new)) = (fstat(&dir)?, parts);
         let (place, checked_ms) = (place.to_owned(), AtomicU64::new(self.elapsed_ms()));
         Ok(OpenFolder { place, dir, tmp, new, device: stat.st_dev, inode: stat.st_ino, checked_ms })
     }
@@ -212,15 +227,6 @@ impl Folders {
     fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-fn make_parts(tree: &Tree, dir: &OwnedFd) -> Result<(OwnedFd, OwnedFd), Errno> {
-    let tmp = tree.make_dir(dir, "tmp")?;
-    tree.make_dir(dir, "cur")?;
-    fsync(dir)?;
-    let new = tree.make_dir(dir, "new")?;
-    fsync(dir)?;
-    Ok((tmp, new))
 }
 
 /// Syncs the Maildir's entries when `new/`, which is made last, is young or keeps its age to itself.

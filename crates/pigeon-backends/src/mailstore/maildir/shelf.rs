@@ -12,7 +12,7 @@ use std::sync::Arc;
 use pigeon_core::headers::RenderedHead;
 use pigeon_core::message::Message;
 use pigeon_core::ports::mailstore::{Copy, StoreError, Stored};
-use rustix::fs::{AtFlags, Mode, linkat, openat, renameat};
+use rustix::fs::{AtFlags, Mode, fsync, linkat, openat, renameat};
 use rustix::io::Errno;
 
 use super::durable::{Data, Durability, Name, Part};
@@ -101,13 +101,24 @@ impl Shelf {
             .collect()
     }
 
+    /// Finds the place of a copy; once more when it was deleted behind our back.
     fn target(&self, at: usize, copy: &Copy) -> Result<Target, Problem> {
+        match self.find(at, copy) {
+            Err(problem) if problem.is(Errno::NOENT) => {
+                self.folders.forget_all(&copy.mailbox.0);
+                self.find(at, copy)
+            }
+            found => found,
+        }
+    }
+
+    fn find(&self, at: usize, copy: &Copy) -> Result<Target, Problem> {
         let folder = self.folders.folder(&self.tree, &copy.mailbox.0, &copy.store.folder)?;
         let info = keywords::info(&self.tree, &folder, &copy.store.flags);
         let mut cur = None;
         if !info.is_empty() {
             let refused = |errno| self.tree.refused("opening cur/ in", &folder.place, errno);
-            cur = Some(openat(&folder.dir, "cur", DIRECTORY, Mode::empty()).map_err(refused)?);
+            cur = Some(open_cur(&self.tree, &folder).map_err(refused)?);
         }
         Ok(Target { at, folder, cur, info, unique: self.names.next() })
     }
@@ -149,9 +160,8 @@ impl Run<'_> {
                     return Some(Draft { file, tmp, tmp_name, sizes, targets });
                 }
                 Err(problem) => {
-                    let device = first.folder.system.device;
-                    let is_shared =
-                        |other: &Target| problem.is_full() && other.folder.system.device == device;
+                    let device = first.folder.device;
+                    let is_shared = |other: &Target| problem.is_full() && other.folder.device == device;
                     // The same disk will not have room for the next one.
                     let (lost, rest): (VecDeque<_>, VecDeque<_>) = targets.into_iter().partition(is_shared);
                     targets = rest;
@@ -202,7 +212,7 @@ impl Run<'_> {
 
     fn sync_data(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
         let files: Vec<Data<'_>> =
-            drafts.iter().map(|draft| Data { system: draft.tmp.system, file: draft.file.as_fd() }).collect();
+            drafts.iter().map(|draft| Data { device: draft.tmp.device, file: draft.file.as_fd() }).collect();
         let results = self.shelf.durability.sync_data(&files);
         let mut durable = Vec::with_capacity(drafts.len());
         for (draft, result) in drafts.into_iter().zip(results) {
@@ -266,7 +276,7 @@ impl Run<'_> {
         let mut names = Vec::with_capacity(placed.iter().map(named).sum());
         for Placed { file, names: of_file, .. } in &placed {
             names.extend(of_file.iter().map(|(target, _)| Name {
-                system: target.folder.system,
+                device: target.folder.device,
                 directory: target.directory(),
                 place: (&target.folder.place, target.part()),
                 file: file.as_fd(),
@@ -321,6 +331,16 @@ impl Run<'_> {
         if let Some(slot) = self.results.get_mut(at) {
             *slot = Some(result);
         }
+    }
+}
+
+fn open_cur(tree: &Tree, folder: &OpenFolder) -> Result<OwnedFd, Errno> {
+    match openat(&folder.dir, "cur", DIRECTORY, Mode::empty()) {
+        Err(Errno::NOENT) => {
+            let cur = tree.make_dir(&folder.dir, "cur")?;
+            fsync(&folder.dir).map(|()| cur)
+        }
+        opened => opened,
     }
 }
 
