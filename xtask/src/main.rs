@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod docs;
+mod first_service;
 mod peers;
 mod tally;
 mod test;
@@ -61,6 +62,12 @@ const TASKS: &[Task] = &[
         options: &[],
         help: "only the tests with real mail programs",
         run: |_| test::end_to_end(),
+    },
+    Task {
+        name: "first-service",
+        options: &[],
+        help: "follow \"Your first service\" of CONTRIBUTING.md in a copy",
+        run: |_| first_service::run(),
     },
     Task {
         name: "bench",

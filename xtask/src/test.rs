@@ -15,7 +15,7 @@ use anyhow::{Context as _, anyhow};
 
 use crate::tally::Tally;
 use crate::workspace::{cargo, has_cargo, has_program, run, say, target};
-use crate::{check, peers};
+use crate::{check, first_service, peers};
 
 /// How a test says that it could not run, at the beginning of a line on standard error.
 const SKIPPED: &str = "SKIPPED: ";
@@ -48,6 +48,7 @@ pub(crate) fn checked() -> anyhow::Result<bool> {
     let mut tally = check::all()?;
     tally.merge(tests(&["--workspace", "--tests"], None)?);
     tally.merge(plain(&["--workspace", "--doc"], None)?);
+    tally.add("first service (cargo xtask first-service)", first_service::run()?);
     tally.close()
 }
 
