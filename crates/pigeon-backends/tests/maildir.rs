@@ -9,6 +9,8 @@ mod disk;
 mod power;
 #[path = "maildir/processes.rs"]
 mod processes;
+#[path = "maildir/readers.rs"]
+mod readers;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -84,7 +86,7 @@ impl Subject for Yard {
 fn by_hand(level: &str) -> &str {
     match level {
         "Entwürfe & mehr" => "Entw&APw-rfe &- mehr",
-        "v1.2" => "v1&AC4-2",
+        "v1.2" => "v1&ICQ-2",
         other => other,
     }
 }

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::FolderNames;
 use super::folder_name;
 use super::problem::Problem;
 use super::subscriptions;
@@ -49,6 +50,8 @@ pub(super) struct OpenFolder {
 
 /// The open folders, at most so many.
 pub(super) struct Folders {
+    /// How folder names are written.
+    pub(super) names: FolderNames,
     cache: Cache<String, Arc<OpenFolder>>,
     start: Instant,
     unswept: Mutex<Unswept>,
@@ -77,10 +80,15 @@ fn cache<V: Clone>(capacity: usize) -> Cache<String, V> {
 
 impl Folders {
     /// Keeps at most `capacity` folders open, and no more than half of the process's descriptors.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, names: FolderNames) -> Self {
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let room = usize::try_from(descriptors / 2 / DESCRIPTORS).unwrap_or(usize::MAX);
-        Self { cache: cache(capacity.min(room).max(1)), start: Instant::now(), unswept: Mutex::default() }
+        Self {
+            names,
+            cache: cache(capacity.min(room).max(1)),
+            start: Instant::now(),
+            unswept: Mutex::default(),
+        }
     }
 
     /// The mailbox itself, which is the INBOX.
@@ -112,7 +120,7 @@ impl Folders {
         mailbox: &str,
         folder: &Folder,
     ) -> Result<Arc<OpenFolder>, Problem> {
-        let Some(name) = folder_name::directory(folder) else {
+        let Some(name) = folder_name::directory(folder, self.names) else {
             return self.mailbox(tree, mailbox, true);
         };
         let place = format!("{mailbox}/{name}");
@@ -147,7 +155,7 @@ impl Folders {
         }
         fsync(&inbox.dir).map_err(refused)?;
         let opened = self.make(tree, place, dir)?;
-        subscriptions::add(tree, inbox, folder);
+        subscriptions::add(tree, inbox, &folder_name::levels(folder, self.names));
         Ok(opened)
     }
 

@@ -44,9 +44,9 @@ fn keyword_letters(tree: &Tree, folder: &OpenFolder, wanted: &[&str]) -> String 
 }
 
 /// The keyword of each letter.
-type Slots = Vec<Option<String>>;
+pub(super) type Slots = Vec<Option<String>>;
 
-fn parse(text: &str) -> Slots {
+pub(super) fn parse(text: &str) -> Slots {
     let mut slots: Slots = vec![None; MAX_KEYWORDS];
     for (number, word) in text.lines().filter_map(|line| line.split_once(' ')) {
         let slot = number.parse().ok().and_then(|number: usize| slots.get_mut(number));
@@ -57,7 +57,7 @@ fn parse(text: &str) -> Slots {
     slots
 }
 
-fn print(slots: &Slots) -> String {
+pub(super) fn print(slots: &Slots) -> String {
     let lines = slots.iter().enumerate();
     lines.filter_map(|(number, word)| Some(format!("{number} {}\n", word.as_ref()?))).collect()
 }

@@ -36,16 +36,16 @@ pub(super) fn usage(tree: &Tree, mailbox: &OpenFolder, names: &Names, quota: Quo
     recount(tree, mailbox, names, quota)
 }
 
-/// Writes down that a message of so many octets came in. Counts all where the file is missing and limits hold.
+/// Writes down how much came in. Counts all where the file is missing and limits hold.
 pub(super) fn add(
     tree: &Tree,
     mailbox: &OpenFolder,
     names: &Names,
-    (quota, octets): (Option<Quota>, u64),
+    (quota, change): (Option<Quota>, Usage),
 ) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     match openat(&mailbox.dir, FILE, flags, Mode::empty()) {
-        Ok(fd) => File::from(fd).write_all(format!("{octets} 1\n").as_bytes()),
+        Ok(fd) => File::from(fd).write_all(format!("{} {}\n", change.octets, change.messages).as_bytes()),
         Err(Errno::NOENT) => match quota {
             Some(quota) if quota != Quota::default() => recount(tree, mailbox, names, quota).map(drop),
             _ => Ok(()),
@@ -94,7 +94,7 @@ fn is_nearly_full(usage: Usage, limits: Quota) -> bool {
 }
 
 /// The limits and the sum; nothing when the text is no `maildirsize` or its sum is below zero.
-fn parse(text: &str) -> Option<(Quota, Usage)> {
+pub(super) fn parse(text: &str) -> Option<(Quota, Usage)> {
     let (first, rest) = text.split_once('\n')?;
     let limits = parse_limits(first)?;
     let (mut octets, mut messages) = (0_i64, 0_i64);
@@ -107,7 +107,7 @@ fn parse(text: &str) -> Option<(Quota, Usage)> {
 }
 
 /// `10000000S,1000C`; zero is no limit.
-fn parse_limits(line: &str) -> Option<Quota> {
+pub(super) fn parse_limits(line: &str) -> Option<Quota> {
     let mut limits = Quota::default();
     for part in line.split(',').filter(|part| !part.is_empty()) {
         let number = |kind| part.strip_suffix(kind).and_then(|digits: &str| digits.parse::<u64>().ok());
@@ -120,7 +120,7 @@ fn parse_limits(line: &str) -> Option<Quota> {
     Some(limits)
 }
 
-fn print_limits(quota: Quota) -> String {
+pub(super) fn print_limits(quota: Quota) -> String {
     match (quota.octets, quota.messages) {
         (Some(octets), Some(messages)) => format!("{octets}S,{messages}C"),
         (None, Some(messages)) => format!("{messages}C"),

@@ -3,7 +3,7 @@
 //! The order is what keeps the promise. Every file is written in `tmp/` and its data made durable before it has a
 //! name that mail readers see; then the names are given, and made durable before anybody is told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use pigeon_core::headers::RenderedHead;
 use pigeon_core::message::Message;
-use pigeon_core::ports::mailstore::{Copy, StoreError, Stored};
+use pigeon_core::ports::mailstore::{Copy, Quota, StoreError, Stored, Usage};
 use rustix::fs::{AtFlags, Mode, fsync, linkat, openat, renameat};
 use rustix::io::Errno;
 
@@ -284,10 +284,11 @@ impl Run<'_> {
             }));
         }
         let mut results = self.shelf.durability.sync_names(&names).into_iter();
+        let mut stored = Vec::with_capacity(names.len());
         for Placed { sizes, names, .. } in placed {
             for ((target, name), result) in names.into_iter().zip(results.by_ref()) {
                 match result {
-                    Ok(()) => self.succeed(&target, sizes),
+                    Ok(()) => stored.push((target, sizes)),
                     Err(errno) => {
                         // It will be sent again: better no copy now than two then.
                         tree::discard(target.directory(), &name);
@@ -296,30 +297,32 @@ impl Run<'_> {
                 }
             }
         }
-    }
-
-    fn succeed(&mut self, target: &Target, sizes: Sizes) {
-        if let Some(copy) = self.copies.get(target.at)
-            && let Err(error) = self.count(copy, target, sizes)
-        {
-            tracing::debug!(mailbox = %copy.mailbox.0, %error, "stored a message without counting it in maildirsize");
+        self.count(&stored);
+        for (target, sizes) in stored {
+            let name = name::with_sizes(&target.unique, sizes.octets, sizes.wire_octets);
+            self.set(target.at, Ok(Stored { name }));
         }
-        let name = name::with_sizes(&target.unique, sizes.octets, sizes.wire_octets);
-        self.set(target.at, Ok(Stored { name }));
     }
 
-    fn count(&self, copy: &Copy, target: &Target, sizes: Sizes) -> io::Result<()> {
+    /// Writes down in each mailbox how much came in: all at once, since it may have to be counted anew.
+    fn count(&self, stored: &[(Target, Sizes)]) {
+        let mut changes: BTreeMap<&str, (Option<Quota>, Usage)> = BTreeMap::new();
+        for (target, sizes) in stored {
+            let Some(copy) = self.copies.get(target.at) else { continue };
+            let directory = folder_name::directory(&copy.store.folder, self.shelf.folders.names);
+            if quota::counts(directory.as_deref(), &target.info) {
+                let (limits, usage) = changes.entry(&copy.mailbox.0).or_default();
+                *limits = limits.or(copy.quota);
+                usage.octets += sizes.octets;
+                usage.messages += 1;
+            }
+        }
         let Shelf { tree, folders, names, .. } = self.shelf;
-        if !quota::counts(folder_name::directory(&copy.store.folder).as_deref(), &target.info) {
-            return Ok(());
-        }
-        let change = (copy.quota, sizes.octets);
-        if copy.store.folder.is_inbox() {
-            return quota::add(tree, &target.folder, names, change);
-        }
-        match folders.mailbox(tree, &copy.mailbox.0, false) {
-            Ok(mailbox) => quota::add(tree, &mailbox, names, change),
-            Err(problem) => Err(io::Error::other(format!("{problem:?}"))),
+        for (mailbox, change) in changes {
+            let Ok(opened) = folders.mailbox(tree, mailbox, false) else { continue };
+            if let Err(error) = quota::add(tree, &opened, names, change) {
+                tracing::debug!(mailbox, %error, "stored a message without counting it in maildirsize");
+            }
         }
     }
 

@@ -1,12 +1,9 @@
 //! Subscribes to folders that a delivery made, so that mail programs show them.
 //!
 //! Dovecot reads `subscriptions` (version 2: a header, then one name a line with its levels parted by tabs; before
-//! that: levels parted by dots), Courier reads `courierimapsubscribed` (`INBOX.` and levels parted by dots); both in
-//! modified UTF-7. Both are kept, so that either server can be put before the Maildirs.
+//! that: levels parted by dots), Courier reads `courierimapsubscribed` (`INBOX.` and levels parted by dots); both write
+//! names as in the directories. Both are kept, so that either server can be put before the Maildirs.
 
-use pigeon_core::folder::Folder;
-
-use super::folder_name;
 use super::folders::OpenFolder;
 use super::replace;
 use super::tree::Tree;
@@ -15,11 +12,10 @@ use super::tree::Tree;
 const VERSION_2: &str = "V\t2\n\n";
 
 /// Adds the folder to both lists. A failure is only logged: the mail is what counts.
-pub(super) fn add(tree: &Tree, mailbox: &OpenFolder, folder: &Folder) {
-    let levels = folder_name::levels(folder);
+pub(super) fn add(tree: &Tree, mailbox: &OpenFolder, levels: &[String]) {
     let dotted = format!("INBOX.{}", levels.join("."));
     let changes = [
-        ("subscriptions", Box::new(|text: Option<String>| with_levels(text, &levels)) as Box<dyn Fn(_) -> _>),
+        ("subscriptions", Box::new(|text: Option<String>| with_levels(text, levels)) as Box<dyn Fn(_) -> _>),
         (
             "courierimapsubscribed",
             Box::new(|text: Option<String>| with_line(text.unwrap_or_default(), &dotted)),
@@ -27,7 +23,7 @@ pub(super) fn add(tree: &Tree, mailbox: &OpenFolder, folder: &Folder) {
     ];
     for (file, change) in changes {
         if let Err(error) = replace::update(tree, &mailbox.dir, file, |text| (change(text), ())) {
-            tracing::warn!(mailbox = %mailbox.place, %folder, %error, "could not add a new folder to {file}");
+            tracing::warn!(mailbox = %mailbox.place, folder = dotted, %error, "could not add a new folder to {file}");
         }
     }
 }
