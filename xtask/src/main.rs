@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod docs;
 mod first_service;
+mod fuzz;
 mod peers;
 mod tally;
 mod test;
@@ -21,9 +22,19 @@ struct Task {
     name: &'static str,
     options: &'static [&'static str],
     help: &'static str,
-    /// Gets whether the option was given; answers whether all went well.
-    run: fn(bool) -> anyhow::Result<bool>,
+    /// Gets the option if one was given; answers whether all went well.
+    run: fn(Option<&str>) -> anyhow::Result<bool>,
 }
+
+impl Task {
+    fn takes(&self, option: &str) -> bool {
+        let is_number = option.parse::<u32>().is_ok();
+        self.options.iter().any(|known| if *known == SECONDS { is_number } else { *known == option })
+    }
+}
+
+/// An option that is a whole number.
+const SECONDS: &str = "SECONDS";
 
 const TASKS: &[Task] = &[
     Task {
@@ -36,7 +47,7 @@ const TASKS: &[Task] = &[
         name: "check",
         options: &["--quick"],
         help: "format, lints, documents, repository rules, tests; --quick: without the tests",
-        run: |is_quick| if is_quick { check::all()?.close() } else { test::checked() },
+        run: |quick| if quick.is_some() { check::all()?.close() } else { test::checked() },
     },
     Task {
         name: "tidy",
@@ -48,7 +59,7 @@ const TASKS: &[Task] = &[
         name: "docs",
         options: &["--check"],
         help: "write the generated documents anew; --check: only tell whether they are fresh",
-        run: docs::make,
+        run: |check| docs::make(check.is_some()),
     },
     Task { name: "fmt", options: &[], help: "format the code", run: |_| run(&mut cargo(["fmt", "--all"])) },
     Task {
@@ -73,7 +84,13 @@ const TASKS: &[Task] = &[
         name: "bench",
         options: &["--quick"],
         help: "measure beside the peers and compare with the targets; --quick: only see that it works",
-        run: bench::measure,
+        run: |quick| bench::measure(quick.is_some()),
+    },
+    Task {
+        name: "fuzz",
+        options: &[SECONDS],
+        help: "run every fuzz target for 5 seconds, or as many as are named",
+        run: fuzz::every_target,
     },
 ];
 
@@ -90,10 +107,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let Some(task) = TASKS.iter().find(|task| task.name == name) else {
         bail!("there is no command {name:?}\n\n{}", usage());
     };
-    if let Some(option) = options.iter().find(|option| !task.options.contains(&option.as_str())) {
+    if let Some(option) = options.iter().find(|option| !task.takes(option)) {
         bail!("{name} has no option {option:?}\n\n{}", usage());
     }
-    let is_good = (task.run)(!options.is_empty())?;
+    let is_good = (task.run)(options.first().map(String::as_str))?;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

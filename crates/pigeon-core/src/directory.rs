@@ -134,8 +134,11 @@ impl AliasPattern {
 impl FromStr for AliasPattern {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let address = Address::parse(text).map_err(|error| format!("{text:?}: {error}"))?;
-        Ok(Self { local: address.local().to_lowercase(), domain: address.domain().clone() })
+        // Some letters are longer in lower case, so the length is checked again.
+        let in_lower_case = |address: Address| address.with_local(&address.local().to_lowercase());
+        let address = Address::parse(text).and_then(in_lower_case);
+        let address = address.map_err(|error| format!("{text:?}: {error}"))?;
+        Ok(Self { local: address.local().to_owned(), domain: address.domain().clone() })
     }
 }
 
@@ -491,5 +494,6 @@ mod tests {
         check("a*b*c", "axxbyyc", true);
         check("a*b*c", "axxc", false);
         check("a*a", "a", false);
+        assert!(format!("{}@example.org", "İ".repeat(128)).parse::<AliasPattern>().is_err());
     }
 }

@@ -40,10 +40,9 @@ impl Folder {
     /// # Errors
     /// A [`FolderError`]; no text can name a place outside of the mailbox.
     pub fn parse(text: &str) -> Result<Self, FolderError> {
-        let mut levels: Vec<&str> = text.split('/').collect();
-        if levels.first().is_some_and(|first| first.eq_ignore_ascii_case("inbox")) {
-            levels.remove(0);
-        }
+        // INBOX below INBOX is the INBOX, too: a folder of that name could not be told from it.
+        let levels = text.split('/').skip_while(|level| level.eq_ignore_ascii_case("inbox"));
+        let levels: Vec<&str> = levels.collect();
         if levels.len() > MAX_DEPTH {
             return Err(FolderError::TooLong);
         }
@@ -114,6 +113,7 @@ mod tests {
         };
         check("INBOX", Ok("INBOX"));
         check("inbox/Archive", Ok("Archive"));
+        check("INBOX/inbox", Ok("INBOX"));
         check("Archive/2026", Ok("Archive/2026"));
         check("Entwürfe", Ok("Entwürfe"));
         check("", Err(FolderError::Empty));

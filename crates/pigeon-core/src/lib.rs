@@ -12,6 +12,9 @@ pub mod effect;
 pub mod envelope;
 pub mod fault;
 pub mod folder;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod headers;
 pub mod journal;
 pub mod message;

@@ -61,9 +61,15 @@ impl Timestamp {
     /// A sentence that names the accepted forms.
     pub fn parse(text: &str) -> Result<Self, String> {
         let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.replacen(' ', "T", 1) };
-        OffsetDateTime::parse(&full, &Rfc3339)
-            .map(|moment| Self::from_seconds(moment.unix_timestamp()))
-            .map_err(|_| format!("{text:?} is not a date: write 2026-12-31 or 2026-12-31T18:00:00Z"))
+        // An offset can lead out of the years that can be written, at both ends.
+        let seconds = OffsetDateTime::parse(&full, &Rfc3339).map(OffsetDateTime::unix_timestamp).ok();
+        let is_year = |seconds: &i64| {
+            OffsetDateTime::from_unix_timestamp(*seconds).is_ok_and(|moment| moment.year() >= 0)
+        };
+        seconds
+            .filter(is_year)
+            .map(Self::from_seconds)
+            .ok_or_else(|| format!("{text:?} is not a date: write 2026-12-31 or 2026-12-31T18:00:00Z"))
     }
 
     fn moment(self) -> OffsetDateTime {
@@ -99,6 +105,9 @@ mod tests {
         assert_eq!(moment.to_rfc5322(), "Mon, 23 Nov 2026 19:00:00 +0000");
         assert_eq!(Timestamp::parse("2026-11-23 20:00:00+01:00"), Ok(moment));
         assert_eq!(Timestamp::parse("2026-11-23").unwrap().to_rfc3339(), "2026-11-23T00:00:00Z");
+        for text in ["0000-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"] {
+            assert!(Timestamp::parse(text).is_err(), "{text}");
+        }
         assert!(Timestamp::parse("tomorrow").unwrap_err().contains("2026-12-31"));
     }
 }

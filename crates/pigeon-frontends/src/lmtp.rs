@@ -14,6 +14,9 @@ mod client;
 mod command;
 mod connection;
 mod data;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod intake;
 mod limits;
 mod listener;

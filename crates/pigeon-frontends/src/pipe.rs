@@ -5,6 +5,9 @@
 
 mod arguments;
 mod exit;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 use std::io::Read;
 use std::sync::Arc;

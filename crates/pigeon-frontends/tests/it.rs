@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod batches;
+    mod conversation;
     mod dialog_script;
     mod dialogs;
     mod noise;

@@ -2,6 +2,10 @@
 //!
 //! Read once, here; no environment variable but `PIGEON_CONFIG`, which names the file.
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

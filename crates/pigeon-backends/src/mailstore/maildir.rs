@@ -12,6 +12,9 @@
 mod durable;
 mod folder_name;
 mod folders;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keywords;
 mod name;
 mod problem;
@@ -66,6 +69,16 @@ pub enum SyncMode {
     Each,
 }
 
+/// How the names of folders are written in the file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FolderNames {
+    /// Modified UTF-7 (RFC 3501 §5.1.3): what Dovecot reads unless told otherwise, and Courier before 5.0.
+    #[default]
+    ModifiedUtf7,
+    /// UTF-8: what Courier reads since 5.0, and Dovecot with `:UTF-8` in its `mail_location`.
+    Utf8,
+}
+
 /// How a [`Maildir`] store writes.
 #[derive(Debug, Clone)]
 pub struct MaildirOptions {
@@ -77,6 +90,8 @@ pub struct MaildirOptions {
     pub file_mode: u32,
     /// The host's name in file names; by default the system's. Nodes that share storage should differ in it.
     pub hostname: Option<String>,
+    /// How the names of folders are written.
+    pub folder_names: FolderNames,
     /// How mail is made durable.
     pub sync: SyncMode,
     /// Folders kept open at most, three file descriptors each; never more than half of what the process may open.
@@ -90,6 +105,7 @@ impl Default for MaildirOptions {
             directory_mode: 0o700,
             file_mode: 0o600,
             hostname: None,
+            folder_names: FolderNames::ModifiedUtf7,
             sync: SyncMode::Automatic,
             capacity: DEFAULT_CAPACITY,
         }
@@ -113,7 +129,7 @@ impl Maildir {
         let host = options.hostname.clone().unwrap_or_else(system_hostname);
         let shelf = Shelf {
             tree,
-            folders: Folders::new(options.capacity),
+            folders: Folders::new(options.capacity, options.folder_names),
             names: Names::new(&host),
             durability: Durability::new(options.sync),
         };
@@ -197,8 +213,9 @@ fn list_folders(shelf: &Shelf, place: &str) -> Result<Vec<Folder>, Problem> {
     let entries = Dir::read_from(&opened.dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let entries = entries.map_err(|errno| shelf.tree.refused("listing", place, errno))?;
     let names = entries.iter().filter(|entry| is_folder(&opened.dir, entry.file_name()));
-    let mut folders: Vec<Folder> =
-        names.filter_map(|entry| folder_name::folder(entry.file_name().to_str().ok()?)).collect();
+    let mut folders: Vec<Folder> = names
+        .filter_map(|entry| folder_name::folder(entry.file_name().to_str().ok()?, shelf.folders.names))
+        .collect();
     folders.sort();
     folders.insert(0, Folder::inbox());
     Ok(folders)

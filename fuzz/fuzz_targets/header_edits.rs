@@ -1,0 +1,4 @@
+//! The rule is at `pigeon_core::fuzzing::header_edits`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pigeon_core::fuzzing::header_edits(data));
