@@ -5,10 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use nix::unistd::geteuid;
 use pigeon_frontends::pipe::{self, Arguments, Dialect, Ended};
 
+use super::serve::become_user;
 use crate::config::Config;
-use crate::wiring::{Mode, Site};
+use crate::wiring::{self, Mode, Site};
 
 /// The dialect and the arguments, where the program was started for a delivery: under the name of another
 /// delivery agent, or as `pigeon deliver`.
@@ -50,7 +52,10 @@ pub fn run(dialect: Dialect, arguments: Vec<String>) -> ExitCode {
 fn deliver(arguments: &Arguments) -> anyhow::Result<Ended> {
     let config = Config::load(arguments.config.as_deref().map(Path::new))?;
     let default_domain = config.default_domain();
+    // Started by root, what this process leaves in the State must be the server's to take up.
+    let owner = if geteuid().is_root() { wiring::owner(&config)? } else { None };
     let site = Site::open(config, Mode::OneShot)?;
+    owner.map_or(Ok(()), become_user)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let pipe =

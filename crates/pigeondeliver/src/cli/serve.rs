@@ -73,7 +73,7 @@ pub async fn run_stdio(global: &Global) -> anyhow::Result<ExitCode> {
     let owner = wiring::owner(&config)?;
     let listener = config.lmtp.first().cloned().unwrap_or_else(|| Lmtp::new("unix:/"));
     let site = Site::open(config, Mode::OneShot)?;
-    owner.filter(|_| nix::unistd::geteuid().is_root()).map_or(Ok(()), become_user)?;
+    owner.filter(|_| geteuid().is_root()).map_or(Ok(()), become_user)?;
     let is_trusted = listener.trusted.iter().any(|network| network == "local");
     lmtp::serve_stdio(reception(&site, &listener), is_trusted, Stopping::never()).await;
     site.finish().await;
@@ -108,7 +108,7 @@ fn reception(site: &Site, listener: &Lmtp) -> Arc<Reception> {
 }
 
 /// Gives the rights of root up for good, on all threads.
-fn become_user(owner: Owner) -> anyhow::Result<()> {
+pub(super) fn become_user(owner: Owner) -> anyhow::Result<()> {
     let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
     if !geteuid().is_root() || uid.is_root() {
         return Ok(());

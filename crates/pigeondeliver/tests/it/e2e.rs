@@ -6,5 +6,6 @@ mod leaving;
 mod memory;
 mod names;
 mod postfix;
+mod root;
 mod sendmail;
 mod settings;
