@@ -5,6 +5,8 @@ mod cli;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod e2e;
 #[cfg(test)]
 mod node;
