@@ -9,3 +9,4 @@ mod postfix;
 mod root;
 mod sendmail;
 mod settings;
+mod verify;
