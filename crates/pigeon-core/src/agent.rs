@@ -21,7 +21,8 @@ use crate::fault::Reply;
 use crate::journal;
 use crate::message::Message;
 use crate::outcome::Outcome;
-use crate::plan::{Branch, BranchTarget, Planned, Planner, Recipient};
+use crate::plan::{Branch, BranchTarget, Planned, Recipient};
+use crate::planner::Planner;
 use crate::ports::directory::DirectoryError;
 use crate::receipt::Receipt;
 use crate::service::{Stage, Tools};
@@ -96,10 +97,7 @@ impl Agent {
                     "The recipient's configuration is being mended, try again later",
                 ))
             }
-            Ok(Planned::Nobody { is_our_domain }) => match self.returned(named, is_our_domain).await {
-                Some(branches) => Ok(branches),
-                None => Err(Reply::no_such_recipient()),
-            },
+            Ok(Planned::Nobody { .. }) => Err(Reply::no_such_recipient()),
             Err(error @ DirectoryError::Unavailable { .. }) => {
                 tracing::error!("{}: {} is unknown for now: {error}", transaction.id, named.address);
                 Err(Reply::new(451, (4, 4, 3), "Directory lookup failed, try again later"))
@@ -109,29 +107,6 @@ impl Agent {
                 Err(Reply::local_error("Local error in processing, try again later"))
             }
         }
-    }
-
-    /// A bounce to a sender that was rewritten here (SRS) goes back to the original sender.
-    async fn returned(&self, named: &Named, is_our_domain: bool) -> Option<Arc<[Branch]>> {
-        let is_rewritten = named
-            .address
-            .local()
-            .get(..4)
-            .is_some_and(|tag| tag.eq_ignore_ascii_case("SRS0") || tag.eq_ignore_ascii_case("SRS1"));
-        if !is_our_domain || !is_rewritten {
-            return None;
-        }
-        let postmaster = named.address.with_local("postmaster").ok()?;
-        // The policy is the domain's own: it is read through any address there that exists.
-        let Ok(Planned::Found(branches)) = self.planner.plan(&postmaster).await else { return None };
-        let first = branches.first()?;
-        let original = first.plan.redirect.original_sender(&named.address, self.ports.clock.now())?;
-        let domain = match &first.to {
-            BranchTarget::Account(account, _) => account.domain.clone(),
-            BranchTarget::External(_, domain) => domain.clone(),
-        };
-        let to = BranchTarget::External(original, domain);
-        Some(Arc::new([Branch { to, via: Vec::new(), plan: Arc::clone(&first.plan) }]))
     }
 
     async fn ask_admission(

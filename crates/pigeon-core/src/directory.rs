@@ -431,10 +431,10 @@ pub enum Lookup {
 }
 
 /// An address that nobody has; remembered like one that somebody has.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Nobody {
-    /// Whether the domain at least is one of ours.
-    pub is_our_domain: bool,
+    /// The domain, where it at least is one of ours, and what is written at its layer and the system's.
+    pub domain: Option<(Id, Vec<Setting>)>,
     /// What this answer depends on.
     pub scopes: Vec<Scope>,
     /// The change log's position that this answer reflects.

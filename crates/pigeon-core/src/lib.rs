@@ -20,6 +20,7 @@ pub mod journal;
 pub mod message;
 pub mod outcome;
 pub mod plan;
+pub mod planner;
 pub mod ports;
 pub mod receipt;
 pub mod redirect;

@@ -19,6 +19,8 @@ pub struct Effective {
     pub value: Option<Value>,
     /// The setting that won; none when the service's default holds.
     pub winner: Option<Setting>,
+    /// Whether the winner's pin was in force.
+    pub is_pinned: bool,
     /// The settings that lost, outermost first.
     pub losers: Vec<Setting>,
     /// The ranges that bind the value, in the order in which they clamp it.
@@ -33,8 +35,8 @@ impl Effective {
     pub fn origin(&self) -> String {
         match &self.winner {
             None => "default".to_owned(),
-            Some(setting) if setting.pin == Pin::None => setting.layer.to_string(),
-            Some(setting) => format!("{}, pinned", setting.layer),
+            Some(setting) if self.is_pinned => format!("{}, pinned", setting.layer),
+            Some(setting) => setting.layer.to_string(),
         }
     }
 }
@@ -116,6 +118,7 @@ fn resolve_key(written: &[&Setting], now: Timestamp, default: impl Fn() -> Optio
     });
     Effective {
         is_clamped: value != unclamped,
+        is_pinned: pin != Pin::None,
         value,
         winner: winner.cloned(),
         losers: values.into_iter().cloned().collect(),

@@ -38,6 +38,13 @@ pub enum SrsError {
     Expired,
 }
 
+/// Whether an address has the form of a rewritten one, whoever rewrote it.
+#[must_use]
+pub fn is_rewritten(address: &Address) -> bool {
+    let tag = address.local().get(..4);
+    tag.is_some_and(|tag| tag.eq_ignore_ascii_case("SRS0") || tag.eq_ignore_ascii_case("SRS1"))
+}
+
 /// Rewrites a sender to an address of `domain`, signed with `secret`.
 ///
 /// A sender that is rewritten already becomes an SRS1 address, which does not grow with more forwarders.

@@ -263,7 +263,7 @@ async fn a_suspended_target_of_an_alias_waits_alone() {
 async fn a_bounce_to_a_rewritten_sender_goes_back_to_the_original_one() {
     let world = world();
     world
-        .account("postmaster@srs.example.org")
+        .account("somebody@srs.example.org")
         .alias(TEAM, &["x@example.net"])
         .set("system", "redirect.srs_domain", "srs.example.org")
         .set("system", "redirect.srs_secrets", vec!["secret"]);
@@ -272,6 +272,12 @@ async fn a_bounce_to_a_rewritten_sender_goes_back_to_the_original_one() {
     let receipt = world.mail("<>", &rewritten, "Subject: bounce\n\n").await;
     assert_eq!(receipt.outcome.text(), format!("redirected to {SENDER}"));
     assert_eq!(world.sent()[1].sender, "", "a bounce stays a bounce");
+    world.alias("*@srs.example.org", &[ANN]);
+    world.clock.advance(std::time::Duration::from_secs(1));
+    let receipt = world.mail("<>", &rewritten, "Subject: another bounce\n\n").await;
+    assert_eq!(receipt.outcome.text(), format!("redirected to {SENDER}"), "a catch-all does not catch it");
+    let world = self::world();
+    world.account("somebody@srs.example.org");
     let forged = rewritten.replace("SRS0=", "SRS0=x");
     let transaction = world.transaction("<>", None);
     assert_eq!(world.admit(&forged, &transaction).await.unwrap_err().code, 550);

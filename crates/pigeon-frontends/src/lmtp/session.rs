@@ -161,7 +161,9 @@ impl Session {
             replies.plain(&format!("250-{XCLIENT_OFFER}\r\n250-{XFORWARD_OFFER}"));
         }
         replies.plain("250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-SMTPUTF8");
-        replies.plain("250-CHUNKING\r\n250-BINARYMIME\r\n250 DSN");
+        // RFC 3461 §5.2.2: whoever offers DSN must send the notices of success. Without the offer the MTA sends
+        // them ("relayed"); its parameters are accepted all the same.
+        replies.plain("250-CHUNKING\r\n250 BINARYMIME");
         Ok(())
     }
 

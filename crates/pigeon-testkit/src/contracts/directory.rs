@@ -157,7 +157,7 @@ impl Site {
 /// What a look-up says, in one line: `ann@example.org +detail <- alias@example.org; …`.
 fn describe(lookup: &Lookup) -> String {
     let resolution = match lookup {
-        Lookup::None(nobody) if nobody.is_our_domain => return "nobody".to_owned(),
+        Lookup::None(nobody) if nobody.domain.is_some() => return "nobody".to_owned(),
         Lookup::None(_) => return "not ours".to_owned(),
         Lookup::Found(resolution) => resolution,
     };

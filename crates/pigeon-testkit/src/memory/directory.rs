@@ -157,8 +157,9 @@ impl Directory for MemoryDirectory {
         if is_found {
             return Ok(Lookup::Found(resolution));
         }
-        let is_our_domain = tables.domains.contains_key(address.domain().as_str());
-        Ok(Lookup::None(Nobody { is_our_domain, scopes: resolution.scopes, seq: tables.seq }))
+        let domain = tables.domains.get(address.domain().as_str());
+        let domain = domain.map(|id| (id.clone(), tables.settings_of(&[None, Some(id)])));
+        Ok(Lookup::None(Nobody { domain, scopes: resolution.scopes, seq: tables.seq }))
     }
 
     async fn feed(&self, since: u64) -> Result<Feed, DirectoryError> {

@@ -10,7 +10,7 @@ const NO_SERVICES: &[Descriptor] = &[];
 
 async fn targets(world: &World, address: &str) -> Vec<String> {
     match world.directory.lookup(&read(address)).await.unwrap() {
-        Lookup::None(nobody) => vec![format!("nobody {}", nobody.is_our_domain)],
+        Lookup::None(nobody) => vec![format!("nobody {}", nobody.domain.is_some())],
         Lookup::Found(found) => found
             .branches
             .iter()

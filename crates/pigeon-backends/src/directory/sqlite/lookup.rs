@@ -37,8 +37,8 @@ pub(super) fn lookup(connection: &Connection, address: &Address, terms: Terms) -
     let found = walk.find(address)?;
     let seq = rows::position(connection)?;
     match found {
-        Found::Elsewhere | Found::Removed => Ok(walk.nobody(false, seq)),
-        Found::Nobody => Ok(walk.nobody(true, seq)),
+        Found::Elsewhere | Found::Removed => Ok(walk.nobody(None, seq)),
+        Found::Nobody(domain) => Ok(walk.nobody(Some(&domain), seq)),
         Found::Account(domain, mut account, detail) => {
             if domain.row.status == Status::Suspended {
                 account.status = Status::Suspended;
@@ -66,7 +66,7 @@ enum Found {
     /// The domain is marked as removed.
     Removed,
     /// The domain is ours, and nobody in it has the address.
-    Nobody,
+    Nobody(Rc<Known>),
     Account(Rc<Known>, Box<Account>, Option<String>),
     Alias(Rc<Known>, StoredAlias),
 }
@@ -102,8 +102,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn nobody(self, is_our_domain: bool, seq: u64) -> Lookup {
-        Lookup::None(Nobody { is_our_domain, scopes: self.scopes.into_iter().collect(), seq })
+    fn nobody(self, domain: Option<&Known>, seq: u64) -> Lookup {
+        let domain = domain.map(|domain| (domain.row.id.clone(), domain.settings.clone()));
+        Lookup::None(Nobody { domain, scopes: self.scopes.into_iter().collect(), seq })
     }
 
     fn resolution(self, seq: u64) -> Lookup {
@@ -169,7 +170,7 @@ impl<'a> Walk<'a> {
         }
         Ok(match self.find_wildcard(&domain, &full)? {
             Some(alias) => Found::Alias(domain, alias),
-            None => Found::Nobody,
+            None => Found::Nobody(domain),
         })
     }
 
@@ -278,7 +279,9 @@ impl<'a> Walk<'a> {
             Found::Removed => {
                 self.mark(format!("the alias {pattern} names {address}, whose domain is removed"));
             }
-            Found::Nobody => self.mark(format!("the alias {pattern} names {address}, which does not exist")),
+            Found::Nobody(_) => {
+                self.mark(format!("the alias {pattern} names {address}, which does not exist"));
+            }
             Found::Account(domain, ..) if domain.row.status == Status::Suspended => {
                 self.mark(format!("the alias {pattern} names {address}, whose domain is suspended"));
             }

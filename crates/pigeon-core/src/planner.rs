@@ -1,0 +1,287 @@
+//! Makes plans from the directory and keeps them until something they depend on changes.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use quick_cache::{OptionsBuilder, UnitWeighter};
+
+use crate::address::Address;
+use crate::directory::{AliasPattern, Id, Lookup, Nobody, Resolution, Scope, Target, TargetKind};
+use crate::plan::{Branch, BranchTarget, Plan, Planned};
+use crate::ports::directory::{Directory, DirectoryError};
+use crate::service::Catalogue;
+use crate::setting::Setting;
+use crate::srs;
+use crate::timestamp::Timestamp;
+
+struct Kept {
+    planned: Planned,
+    scopes: Vec<Scope>,
+    seq: u64,
+    valid_until: Option<Timestamp>,
+}
+
+/// How often at most the directory is asked what changed.
+const FEED_INTERVAL: Duration = Duration::from_millis(100);
+/// The position of a feed that nobody follows yet.
+const NOT_STARTED: u64 = u64::MAX;
+/// How many addresses a server keeps plans for.
+pub const KEPT_ADDRESSES: usize = 100_000;
+
+fn cache(capacity: usize) -> Cache<String, Arc<Kept>> {
+    // The number of shards is given, so that the system is not asked for its processors at every start.
+    let shards = if capacity < 1000 { 1 } else { 16 };
+    let options = OptionsBuilder::new()
+        .estimated_items_capacity(capacity)
+        .weight_capacity(capacity as u64)
+        .shards(shards)
+        .build();
+    match options {
+        Ok(options) => Cache::with_options(options, UnitWeighter, <_>::default(), <_>::default()),
+        Err(_) => Cache::new(capacity),
+    }
+}
+
+/// Makes plans and keeps them.
+///
+/// A kept plan is right as long as none of the scopes it was made from changed behind the position of the
+/// change log at which it was read. The feed is asked when mail comes, at most every 100 ms: an idle node asks nothing.
+pub struct Planner {
+    directory: Arc<dyn Directory>,
+    catalogue: Arc<Catalogue>,
+    kept: Cache<String, Arc<Kept>>,
+    changed: RwLock<HashMap<Scope, u64>>,
+    feed_seq: AtomicU64,
+    /// Answers read before this position may have missed a change; `NOT_STARTED` before the first look-up.
+    floor: AtomicU64,
+    asked_at: AtomicI64,
+    shared: SharedPlans,
+}
+
+/// Plans by the settings they were made from: accounts with nothing of their own share those of their domain,
+/// so that memory grows with what is written, not with the number of accounts.
+#[derive(Default)]
+struct SharedPlans(Mutex<HashMap<u64, SharedPlan>>);
+
+/// What a plan was made from, and the plan for as long as somebody holds it.
+type SharedPlan = (Arc<[Setting]>, Weak<Plan>);
+
+impl SharedPlans {
+    /// The plan of these settings, made if nobody holds it; plans in which a pin lapses belong to their maker alone.
+    fn get(&self, settings: &[Setting], make: impl FnOnce() -> Plan) -> Arc<Plan> {
+        let mut hash = DefaultHasher::new();
+        for setting in settings {
+            setting.hash(&mut hash);
+        }
+        let hash = hash.finish();
+        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = plans.get(&hash).filter(|(written, _)| **written == *settings);
+        if let Some(plan) = known.and_then(|(_, plan)| plan.upgrade()) {
+            return plan;
+        }
+        let plan = Arc::new(make());
+        if plan.effective.valid_until.is_none() {
+            if plans.len() == plans.capacity() {
+                plans.retain(|_, (_, plan)| plan.strong_count() > 0);
+            }
+            plans.insert(hash, (settings.into(), Arc::downgrade(&plan)));
+        }
+        plan
+    }
+}
+
+impl Planner {
+    /// A planner over a directory.
+    #[must_use]
+    pub fn new(directory: Arc<dyn Directory>, catalogue: Arc<Catalogue>) -> Self {
+        Self::with_capacity(directory, catalogue, KEPT_ADDRESSES)
+    }
+
+    /// A planner that keeps at most so many addresses; one for a single message needs but a few.
+    #[must_use]
+    pub fn with_capacity(directory: Arc<dyn Directory>, catalogue: Arc<Catalogue>, capacity: usize) -> Self {
+        Self {
+            directory,
+            catalogue,
+            kept: cache(capacity),
+            changed: RwLock::default(),
+            feed_seq: AtomicU64::new(0),
+            floor: AtomicU64::new(NOT_STARTED),
+            asked_at: AtomicI64::new(i64::MIN),
+            shared: SharedPlans::default(),
+        }
+    }
+
+    /// The services and groups of settings.
+    #[must_use]
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    /// The plans of an address. While the directory is down, addresses that are kept go on being answered.
+    ///
+    /// # Errors
+    /// When the directory is down and the address is not kept: nothing is known.
+    pub async fn plan(&self, address: &Address) -> Result<Planned, DirectoryError> {
+        let now = self.catalogue.tools().clock.now();
+        let key = address.key();
+        let mut kept = self.kept.get(&key);
+        if kept.is_some() {
+            self.follow(now).await;
+            kept = kept.filter(|kept| self.is_right(kept, now));
+        }
+        if let Some(kept) = kept {
+            return Ok(kept.planned.clone());
+        }
+        let made = Arc::new(self.make(address, now).await?);
+        self.kept.insert(key, Arc::clone(&made));
+        Ok(made.planned.clone())
+    }
+
+    /// Forgets everything that is kept.
+    pub fn forget(&self) {
+        self.kept.clear();
+    }
+
+    async fn follow(&self, now: Timestamp) {
+        let asked = self.asked_at.load(Ordering::Acquire);
+        if asked.saturating_add(FEED_INTERVAL.as_micros().try_into().unwrap_or(i64::MAX)) > now.micros()
+            && asked <= now.micros()
+        {
+            return;
+        }
+        // Whoever comes first asks; the others go on with what is known.
+        if self.asked_at.compare_exchange(asked, now.micros(), Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return;
+        }
+        match self.directory.feed(self.feed_seq.load(Ordering::Acquire)).await {
+            Ok(feed) => self.take_in(feed),
+            Err(error) => tracing::warn!("{error}; recipients that are known go on as they were last seen"),
+        }
+    }
+
+    fn take_in(&self, feed: crate::ports::directory::Feed) {
+        if feed.scopes.is_empty() {
+            self.feed_seq.fetch_max(feed.seq, Ordering::AcqRel);
+            return;
+        }
+        let mut changed = self.changed.write().unwrap_or_else(PoisonError::into_inner);
+        for (scope, seq) in feed.scopes {
+            let last = changed.entry(scope).or_default();
+            *last = seq.max(*last);
+        }
+        self.feed_seq.fetch_max(feed.seq, Ordering::AcqRel);
+        // Bounded: past this many changes it is cheaper to begin anew than to remember each.
+        if changed.len() > KEPT_ADDRESSES {
+            self.floor.store(feed.seq, Ordering::Release);
+            changed.clear();
+            self.kept.clear();
+        }
+    }
+
+    fn is_right(&self, kept: &Kept, now: Timestamp) -> bool {
+        if kept.valid_until.is_some_and(|until| until <= now) {
+            return false;
+        }
+        if kept.seq < self.floor.load(Ordering::Acquire) {
+            return false;
+        }
+        let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
+        changed.is_empty()
+            || kept.scopes.iter().all(|scope| changed.get(scope).is_none_or(|seq| *seq <= kept.seq))
+    }
+
+    async fn make(&self, address: &Address, now: Timestamp) -> Result<Kept, DirectoryError> {
+        let lookup = self.directory.lookup(address).await?;
+        let kept = match lookup {
+            Lookup::None(nobody) => self.plan_nobody(address, nobody, now),
+            Lookup::Found(resolution) => self.plan_found(address, resolution, now),
+        };
+        self.follow_from(kept.seq);
+        Ok(kept)
+    }
+
+    /// The feed is followed from the first answer on: what changed before is in the answers themselves.
+    fn follow_from(&self, seq: u64) {
+        let started =
+            self.floor.compare_exchange(NOT_STARTED, seq, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if started {
+            self.feed_seq.fetch_max(seq, Ordering::AcqRel);
+        }
+    }
+
+    /// Nobody has the address; but a bounce to a sender that was rewritten here goes back to the original one.
+    fn plan_nobody(&self, address: &Address, nobody: Nobody, now: Timestamp) -> Kept {
+        let Nobody { domain, scopes, seq } = nobody;
+        let is_our_domain = domain.is_some();
+        let returned = domain.and_then(|(domain, settings)| self.returned(address, domain, &settings, now));
+        // A rewritten address expires: it is looked at anew before long.
+        let valid_until = returned.is_some().then(|| now.plus(Duration::from_secs(3600)));
+        let planned = returned.unwrap_or(Planned::Nobody { is_our_domain });
+        Kept { planned, scopes, seq, valid_until }
+    }
+
+    /// Where a bounce to a rewritten sender goes, if `address` is one that was rewritten here.
+    fn returned(
+        &self,
+        address: &Address,
+        domain: Id,
+        settings: &[Setting],
+        now: Timestamp,
+    ) -> Option<Planned> {
+        if !srs::is_rewritten(address) {
+            return None;
+        }
+        let plan = self.shared.get(settings, || Plan::build(settings, &self.catalogue, now));
+        let original = plan.redirect.original_sender(address, now)?;
+        let to = BranchTarget::External(original, domain);
+        Some(Planned::Found(Arc::new([Branch { to, via: Vec::new(), plan }])))
+    }
+
+    /// Somebody has the address; a catch-all does not get the bounces to rewritten senders.
+    fn plan_found(&self, address: &Address, resolution: Resolution, now: Timestamp) -> Kept {
+        let caught = resolution.branches.first().filter(|target| {
+            srs::is_rewritten(address) && target.via.first().is_some_and(AliasPattern::is_wildcard)
+        });
+        let returned = caught.and_then(|target| {
+            let domain = match &target.to {
+                TargetKind::Account(account, _) => account.domain.clone(),
+                TargetKind::External(_, domain) => domain.clone(),
+            };
+            self.returned(address, domain, &target.settings, now)
+        });
+        match returned {
+            Some(planned) => {
+                let valid_until = Some(now.plus(Duration::from_secs(3600)));
+                Kept { planned, scopes: resolution.scopes, seq: resolution.seq, valid_until }
+            }
+            None => self.plan_all(resolution, now),
+        }
+    }
+
+    fn plan_all(&self, resolution: Resolution, now: Timestamp) -> Kept {
+        let Resolution { branches, broken, scopes, seq } = resolution;
+        let branches: Arc<[Branch]> = branches.into_iter().map(|target| self.branch(target, now)).collect();
+        let valid_until = branches.iter().filter_map(|branch| branch.plan.effective.valid_until).min();
+        let planned = match broken {
+            Some(why) => Planned::Broken(why.into()),
+            None if branches.is_empty() => Planned::Broken("the alias has no target".into()),
+            None => Planned::Found(branches),
+        };
+        Kept { planned, scopes, seq, valid_until }
+    }
+
+    fn branch(&self, target: Target, now: Timestamp) -> Branch {
+        let build = || Plan::build(&target.settings, &self.catalogue, now);
+        let plan = self.shared.get(&target.settings, build);
+        let to = match target.to {
+            TargetKind::Account(account, detail) => BranchTarget::Account(Arc::new(account), detail),
+            TargetKind::External(address, domain) => BranchTarget::External(address, domain),
+        };
+        Branch { to, via: target.via, plan }
+    }
+}
