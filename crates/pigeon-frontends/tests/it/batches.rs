@@ -65,7 +65,7 @@ async fn a_pipelined_message_costs_two_reads_and_two_writes() {
             assert!(client.read_buf(&mut read).await.unwrap() > 0);
         }
     };
-    converse("LHLO client\r\n", 10).await;
+    converse("LHLO client\r\n", 9).await;
     let before = (reads.load(Ordering::SeqCst), writes.load(Ordering::SeqCst));
     let recipients = "RCPT TO:<ann@example.org>\r\n".repeat(50);
     for message in 1..=3 {
