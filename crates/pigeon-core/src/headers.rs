@@ -42,7 +42,8 @@ pub fn fields(head: &[u8]) -> impl Iterator<Item = Field<'_>> {
 
 /// Cuts one line with its continuation lines off the front; nothing at the blank line or the end.
 fn next_field(block: &[u8]) -> Option<(&[u8], &[u8])> {
-    if block.is_empty() || block.starts_with(b"\n") || block.starts_with(b"\r\n") {
+    // A CR alone at the end would become a blank line if a line end and a field were put behind it.
+    if block.is_empty() || block == b"\r" || block.starts_with(b"\n") || block.starts_with(b"\r\n") {
         return None;
     }
     let end = memchr_iter(b'\n', block)
@@ -228,6 +229,13 @@ mod tests {
             "A: 1\nB: 2\n b\nA: 3\n\n",
         );
         check(|edits| edits.append("X", "1\r\nEvil: 2"), "A: 1\nB: 2\n b\nA: 3\nX: 1\n Evil: 2\n\n");
+    }
+
+    #[test]
+    fn a_field_is_put_before_a_lone_carriage_return() {
+        let mut edits = HeaderEdits::default();
+        edits.append("X", "1");
+        assert_eq!(edits.render(&Bytes::from_static(b"A: 1\n\r")).head, "A: 1\nX: 1\n\r");
     }
 
     proptest! {
