@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, Builder};
 use std::time::Instant;
 
 use rustix::fs::{Dev, fstatfs, fsync, major, minor, syncfs};
@@ -199,14 +200,16 @@ fn sync_each(files: &[BorrowedFd<'_>]) -> Vec<Result<(), Errno>> {
     }
     // Each fsync alone waits for the disk; several at once share what it writes.
     let share = files.len().div_ceil(THREADS);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let sync_part = |part: &[BorrowedFd<'_>]| part.iter().map(fsync).collect::<Vec<_>>();
-        let workers: Vec<_> =
-            files.chunks(share).map(|part| (part, scope.spawn(move || sync_part(part)))).collect();
-        let joined = workers.into_iter();
-        joined
-            .flat_map(|(part, worker)| worker.join().unwrap_or_else(|_| vec![Err(Errno::IO); part.len()]))
-            .collect()
+        let start = |part| Builder::new().spawn_scoped(scope, move || sync_part(part));
+        let workers: Vec<_> = files.chunks(share).map(|part| (part, start(part))).collect();
+        let results = workers.into_iter().flat_map(|(part, worker)| match worker {
+            Ok(worker) => worker.join().unwrap_or_else(|_| vec![Err(Errno::IO); part.len()]),
+            // The limit of threads is reached.
+            Err(_) => sync_part(part),
+        });
+        results.collect()
     })
 }
 

@@ -57,8 +57,9 @@ pub(super) fn is_deleted(name: &str) -> bool {
 /// A host name may hold `/` and `:` no more than a file name may (maildir.html: `\057`, `\072`); `,` begins a field.
 fn encode_host(host: &str) -> String {
     let mut text = String::with_capacity(host.len());
-    for byte in host.bytes().take(MAX_HOST_OCTETS) {
+    for byte in host.bytes() {
         match byte {
+            _ if text.len() >= MAX_HOST_OCTETS => break,
             b'/' | b':' | b',' => drop(write!(text, "\\{byte:03o}")),
             b'!'..=b'~' => text.push(char::from(byte)),
             _ => text.push('_'),
@@ -79,6 +80,7 @@ mod tests {
         let made: HashSet<String> = (0..1000).flat_map(|_| names.iter().map(Names::next)).collect();
         assert_eq!(made.len(), 2000);
         assert!(made.iter().all(|name| name.ends_with(".a\\057b\\072c\\054d_e")), "{made:?}");
+        assert!(Names::new(&"/".repeat(300)).next().len() < 160);
         let name = with_sizes(&names[0].next(), 12, 14);
         assert!(name.ends_with(",S=12,W=14"), "{name}");
         assert_eq!(octets_of(&name), Some(12));
