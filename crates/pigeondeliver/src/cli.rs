@@ -195,11 +195,15 @@ pub struct GenerateArgs {
     pub directory: PathBuf,
 }
 
+/// Threads that wait for disks: so many syncs share a journal's commits well, and more only cost memory.
+const BLOCKING_THREADS: usize = 32;
+
 /// Runs the program with the command line that it was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             report(&anyhow::Error::new(error).context("the program cannot start its threads"));

@@ -32,7 +32,7 @@ mod schema;
 mod transfer;
 
 /// How many look-ups read at the same time.
-const READERS: usize = 4;
+const READERS: usize = 2;
 
 /// The directory in one SQLite file.
 pub struct SqliteDirectory {

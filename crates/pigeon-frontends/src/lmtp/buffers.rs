@@ -8,9 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use bytes::BytesMut;
 
 /// Octets of a large buffer.
-pub(super) const LARGE_OCTETS: usize = 64 * 1024;
+pub(super) const LARGE_OCTETS: usize = 16 * 1024;
 /// How many are kept while nobody needs them.
-const KEPT: usize = 64;
+const KEPT: usize = 32;
 
 /// The buffers that nobody needs now.
 #[derive(Debug, Default)]

@@ -19,7 +19,7 @@ use crate::blocking::Blocking;
 /// How long a connection waits for another process' lock.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 /// How many prepared statements a connection keeps.
-const KEPT_STATEMENTS: usize = 48;
+const KEPT_STATEMENTS: usize = 24;
 /// The page cache of a reading connection: negative means KiB.
 const READ_CACHE_KIB: i64 = -512;
 /// The write-ahead log is cut back to this many octets after a checkpoint.

@@ -20,7 +20,7 @@ const CAPACITY: usize = 10_000;
 /// So many are kept at once without waiting for more.
 const BATCH: usize = 2_000;
 /// How long the first of a batch waits for others.
-const GATHER: Duration = Duration::from_millis(400);
+const GATHER: Duration = Duration::from_millis(60);
 /// How often an idle server looks for what other processes left.
 const IDLE: Duration = Duration::from_secs(5);
 /// How often expired receipts are looked for.
