@@ -1,8 +1,9 @@
-//! backends
+//! What stands behind the ports of the core: directory, State, mail store, outbox and spool.
+
 pub mod blocking;
+pub mod directory;
 pub mod mailstore;
 pub mod outbox;
+pub mod passwords;
 pub mod spool;
 pub mod state;
-pub mod directory;
-pub mod passwords;
