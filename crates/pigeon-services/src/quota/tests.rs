@@ -90,7 +90,7 @@ async fn a_mailbox_that_cannot_be_read_defers() {
 #[tokio::test]
 async fn the_owner_is_warned_when_a_threshold_is_crossed() {
     let world = world("1000");
-    let day = std::time::Duration::from_secs(86_400);
+    let day = Duration::from_secs(86_400);
     let steps = [
         (500, 0, None),
         (700, 0, None),
