@@ -284,7 +284,7 @@ async fn large_messages_go_through_the_spool_by_data_and_by_chunks() {
     assert!(reply.starts_with("250 2.1.5 "), "{reply}");
     assert_eq!(String::from_utf8(running.office.last().unwrap().octets).unwrap(), expect);
 
-    // A full disk refuses the message for now; the session goes on.
+    // A full disk refuses the message with 4xx; the session goes on.
     let mut client = client_in_data(&running.addresses[0]).await;
     assert_eq!(
         say(&mut client, &format!("Subject: x\r\n\r\n{body}{body}.\r\n")).await,

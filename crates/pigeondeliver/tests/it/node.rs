@@ -191,7 +191,7 @@ impl Node {
         link
     }
 
-    /// Makes deliveries to this account fail for now: a file stands where its mailbox would be made.
+    /// Makes deliveries to this account wait: a file stands where its mailbox would be made.
     pub(crate) fn block(&self, account: &str) -> PathBuf {
         let place = self.maildir(account);
         fs::create_dir_all(place.parent().unwrap()).unwrap();
