@@ -64,7 +64,7 @@ fn deliver(place: &Path, set: &str) -> anyhow::Result<()> {
     }
     let directory = site.display().to_string();
     let pigeon = |arguments: &[&str]| {
-        let mut command = Command::new(place.join("target/debug/pigeon"));
+        let mut command = Command::new(builds().join("debug/pigeon"));
         command.args(arguments).env("PIGEON_CONFIG", site.join("pigeondeliver.toml"));
         command
     };
@@ -92,15 +92,16 @@ fn deliver(place: &Path, set: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A command of the guide that begins with `cargo`, run in the copy. What cargo made already of other packages is used;
-/// only the program itself comes to lie in the copy, so that the repository's own stays what it is.
+/// Where the copy is built: apart from the workspace, for there its crates would be taken for the workspace's own.
+fn builds() -> PathBuf {
+    target().join("first-service-build")
+}
+
+/// A command of the guide that begins with `cargo`, run in the copy.
 fn in_copy(command: &str, place: &Path) -> anyhow::Result<Command> {
     let Some(arguments) = command.strip_prefix("cargo run ") else { bail!("{command:?} is no cargo run") };
     let mut run = cargo(["run", "--quiet", "--offline"]);
-    run.args(arguments.split_whitespace())
-        .current_dir(place)
-        .env_remove("CARGO_TARGET_DIR")
-        .env("CARGO_BUILD_BUILD_DIR", target());
+    run.args(arguments.split_whitespace()).current_dir(place).env("CARGO_TARGET_DIR", builds());
     Ok(run)
 }
 

@@ -58,6 +58,8 @@ pub struct Mail {
     pub group: Option<String>,
     /// How copies are made durable before they are acknowledged.
     pub sync: Sync,
+    /// How names of folders are written in the mailboxes: as the IMAP server that reads them expects it.
+    pub folder_names: FolderNames,
     /// Messages above this many octets leave memory for a spool file while they are delivered.
     pub spool_threshold: u64,
 }
@@ -69,6 +71,7 @@ impl Default for Mail {
             user: None,
             group: None,
             sync: Sync::Automatic,
+            folder_names: FolderNames::ModifiedUtf7,
             spool_threshold: 1024 * 1024,
         }
     }
@@ -83,6 +86,17 @@ pub enum Sync {
     Automatic,
     /// Each file and each directory by itself: for a disk that other programs write much to.
     Each,
+}
+
+/// How names of folders are written in the mailboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FolderNames {
+    /// In modified UTF-7 (RFC 3501 §5.1.3): Dovecot, and Courier before 5.
+    #[default]
+    ModifiedUtf7,
+    /// In UTF-8: Courier 5 and later.
+    Utf8,
 }
 
 /// One LMTP listener.

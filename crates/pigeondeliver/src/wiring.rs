@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use pigeon_backends::blocking::Blocking;
 use pigeon_backends::directory::sqlite::SqliteDirectory;
-use pigeon_backends::mailstore::maildir::{Maildir, MaildirOptions, Owner, SyncMode};
+use pigeon_backends::mailstore::maildir::{self, Maildir, MaildirOptions, Owner, SyncMode};
 use pigeon_backends::outbox::{Outbox, OutboxConfig, Which};
 use pigeon_backends::spool::DiskSpool;
 use pigeon_backends::state::sqlite::SqliteState;
@@ -26,7 +26,7 @@ use pigeon_core::service::{Catalogue, Descriptor, Tools};
 use pigeon_services::catalogue::SERVICES;
 
 use crate::clock::SystemClock;
-use crate::config::{Config, DirectoryUrl, Sync};
+use crate::config::{Config, DirectoryUrl, FolderNames, Sync};
 
 /// What the process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +138,10 @@ fn open_mailstore(config: &Config, mode: Mode) -> anyhow::Result<Maildir> {
         sync: match config.mail.sync {
             Sync::Automatic => SyncMode::Automatic,
             Sync::Each => SyncMode::Each,
+        },
+        folder_names: match config.mail.folder_names {
+            FolderNames::ModifiedUtf7 => maildir::FolderNames::ModifiedUtf7,
+            FolderNames::Utf8 => maildir::FolderNames::Utf8,
         },
         capacity: if mode == Mode::Server { MaildirOptions::default().capacity } else { 64 },
         ..MaildirOptions::default()
