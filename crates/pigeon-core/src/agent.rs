@@ -99,7 +99,7 @@ impl Agent {
             }
             Ok(Planned::Nobody { .. }) => Err(Reply::no_such_recipient()),
             Err(error @ DirectoryError::Unavailable { .. }) => {
-                tracing::error!("{}: {} is unknown for now: {error}", transaction.id, named.address);
+                tracing::error!("{}: nothing is known about {}: {error}", transaction.id, named.address);
                 Err(Reply::new(451, (4, 4, 3), "Directory lookup failed, try again later"))
             }
             Err(error) => {

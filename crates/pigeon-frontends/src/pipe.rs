@@ -14,10 +14,13 @@ use std::sync::Arc;
 
 use pigeon_core::address::{Address, DomainName, ReversePath};
 use pigeon_core::agent::Agent;
+use pigeon_core::clock::Clock;
 use pigeon_core::envelope::{Envelope, MailParameters, Named, Origin, Transaction};
 use pigeon_core::fault::Reply;
 use pigeon_core::message::{CHUNK_OCTETS, Message, MessageWriter, WriteError};
 use pigeon_core::ports::spool::Spool;
+
+use crate::id::TransactionIds;
 
 pub use arguments::{Arguments, Dialect, Environment, HELP, UsageError};
 pub use exit::{ExitCode, of_reply};
@@ -31,6 +34,8 @@ pub struct Site {
     pub agent: Arc<Agent>,
     /// Keeps large messages.
     pub spool: Arc<dyn Spool>,
+    /// Time, for the transaction's id.
+    pub clock: Arc<dyn Clock>,
     /// The domain of recipients that are named without one.
     pub default_domain: String,
 }
@@ -68,7 +73,7 @@ pub async fn deliver(site: &Site, arguments: &Arguments, input: &mut (dyn Read +
         Err(line) => return Ended { code: ExitCode::DataErr, line },
     };
     let transaction = Arc::new(Transaction {
-        id: transaction_id(),
+        id: TransactionIds::new().next(&*site.clock),
         sender,
         origin: Origin { queue_id: arguments.queue_id.clone(), ..Origin::default() },
         parameters: MailParameters {
@@ -205,15 +210,6 @@ fn sender(arguments: &Arguments, said: Option<&str>) -> Result<ReversePath, Stri
         Err(_) if !text.contains('@') => Ok(ReversePath::Null),
         Err(error) => Err(format!("5.1.7 the sender {text:?} is not an address: {error}")),
     }
-}
-
-fn transaction_id() -> String {
-    let id = pigeon_core::directory::Id::generate().0;
-    // The time and the random part of a UUIDv7, without its dashes and its middle.
-    let short: String = id.chars().filter(|letter| *letter != '-').collect();
-    let (time, rest) = short.split_at_checked(12).unwrap_or((&short, ""));
-    let tail = rest.get(rest.len().saturating_sub(6)..).unwrap_or_default();
-    format!("{time}{tail}")
 }
 
 #[cfg(test)]

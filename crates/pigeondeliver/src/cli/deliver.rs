@@ -58,8 +58,12 @@ fn deliver(arguments: &Arguments) -> anyhow::Result<Ended> {
     owner.map_or(Ok(()), become_user)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
-        let pipe =
-            pipe::Site { agent: Arc::clone(&site.agent), spool: Arc::clone(&site.spool), default_domain };
+        let pipe = pipe::Site {
+            agent: Arc::clone(&site.agent),
+            spool: Arc::clone(&site.spool),
+            clock: Arc::clone(&site.catalogue.tools().clock),
+            default_domain,
+        };
         let ended = pipe::deliver(&pipe, arguments, &mut std::io::stdin()).await;
         site.finish().await;
         ended
