@@ -6,6 +6,7 @@
 pub mod address;
 pub mod agent;
 pub mod clock;
+pub mod compose;
 pub mod delivery;
 pub mod directory;
 pub mod effect;

@@ -4,7 +4,6 @@
 
 pub mod address_list;
 pub mod catalogue;
-pub mod compose;
 pub mod forward;
 pub mod headers;
 pub mod mailbox;
@@ -13,3 +12,5 @@ pub mod quota;
 pub mod subaddress;
 pub mod template;
 pub mod vacation;
+
+pub use pigeon_core::compose;

@@ -4,8 +4,8 @@
 //! (quoted-printable). Lines end with LF, as the core keeps messages.
 
 use data_encoding::BASE64;
-use pigeon_core::address::Address;
-use pigeon_core::timestamp::Timestamp;
+use crate::address::Address;
+use crate::timestamp::Timestamp;
 
 /// Lines are folded before this column where they can be (RFC 5322 §2.1.1).
 const SOFT_COLUMNS: usize = 78;

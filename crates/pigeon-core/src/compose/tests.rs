@@ -1,7 +1,7 @@
 //! What composed messages look like, and that nothing breaks out of its place in them.
 
-use pigeon_core::headers::{fields, find};
-use pigeon_core::message::Message;
+use crate::headers::{fields, find};
+use crate::message::Message;
 use proptest::prelude::*;
 
 use super::*;
