@@ -6,6 +6,7 @@
 //! [`settle`] is the only place where an [`Outcome`] is made.
 
 mod commit;
+mod notice;
 mod settle;
 mod trace;
 mod walk;
@@ -170,6 +171,7 @@ impl Agent {
             futures_util::stream::iter(walks).buffered(CONCURRENT_WALKS).collect().await;
         self.commit(&job, &mut walked).await;
         self.remember_finished(&job, envelope, &mut walked).await;
+        self.tell_owners(&job, envelope, &mut walked).await;
         self.notify(&job, &mut walked).await;
 
         let mut walked = walked.into_iter();

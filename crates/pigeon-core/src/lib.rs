@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod agent;
+pub mod alias;
 pub mod clock;
 pub mod compose;
 pub mod delivery;

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::address::Address;
+use crate::alias::AliasRules;
 use crate::directory::{Account, AliasPattern, Id};
 use crate::redirect::RedirectPolicy;
 use crate::resolve::{EffectiveSettings, resolve};
 use crate::service::{Bound, Catalogue, Descriptor, Handling, Runner, Stage};
-use crate::setting::Setting;
+use crate::setting::{Layer, Setting};
 use crate::timestamp::Timestamp;
 
 /// How an address is taken apart.
@@ -62,6 +63,7 @@ pub const CORE_GROUPS: &[Descriptor] = &[
     Descriptor::core_group::<AddressRules>("address"),
     Descriptor::core_group::<TraceRules>("trace"),
     Descriptor::core_group::<RedirectPolicy>("redirect"),
+    Descriptor::core_group::<AliasRules>("alias").down_to(Layer::Domain),
 ];
 
 /// One service of a plan with its settings bound.
@@ -95,6 +97,8 @@ pub struct Plan {
     pub redirect: RedirectPolicy,
     /// Trace fields.
     pub trace: TraceRules,
+    /// What the owners of aliases are told.
+    pub alias: AliasRules,
 }
 
 impl Plan {
@@ -110,7 +114,8 @@ impl Plan {
         steps.sort_by_key(|step| step.stage);
         let redirect = core_group(&effective, "redirect");
         let trace = core_group(&effective, "trace");
-        Self { steps, effective, redirect, trace }
+        let alias = core_group(&effective, "alias");
+        Self { steps, effective, redirect, trace, alias }
     }
 
     /// The steps of one stage.
@@ -175,6 +180,8 @@ pub struct Branch {
     pub via: Vec<AliasPattern>,
     /// What happens there.
     pub plan: Arc<Plan>,
+    /// What holds in the domain of the last of these aliases, where anything is written there about aliases.
+    pub alias: Option<Arc<Plan>>,
 }
 
 /// Who a branch ends at.

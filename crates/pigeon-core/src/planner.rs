@@ -14,7 +14,7 @@ use crate::directory::{AliasPattern, Id, Lookup, Nobody, Resolution, Scope, Targ
 use crate::plan::{Branch, BranchTarget, Plan, Planned};
 use crate::ports::directory::{Directory, DirectoryError};
 use crate::service::Catalogue;
-use crate::setting::Setting;
+use crate::setting::{Layer, Setting};
 use crate::srs;
 use crate::timestamp::Timestamp;
 
@@ -239,7 +239,7 @@ impl Planner {
         let plan = self.shared.get(settings, || Plan::build(settings, &self.catalogue, now));
         let original = plan.redirect.original_sender(address, now)?;
         let to = BranchTarget::External(original, domain);
-        Some(Planned::Found(Arc::new([Branch { to, via: Vec::new(), plan }])))
+        Some(Planned::Found(Arc::new([Branch { to, via: Vec::new(), plan, alias: None }])))
     }
 
     /// Somebody has the address; a catch-all does not get the bounces to rewritten senders.
@@ -266,7 +266,8 @@ impl Planner {
     fn plan_all(&self, resolution: Resolution, now: Timestamp) -> Kept {
         let Resolution { branches, broken, scopes, seq } = resolution;
         let branches: Arc<[Branch]> = branches.into_iter().map(|target| self.branch(target, now)).collect();
-        let valid_until = branches.iter().filter_map(|branch| branch.plan.effective.valid_until).min();
+        let plans = branches.iter().flat_map(|branch| branch.alias.iter().chain([&branch.plan]));
+        let valid_until = plans.filter_map(|plan| plan.effective.valid_until).min();
         let planned = match broken {
             Some(why) => Planned::Broken(why.into()),
             None if branches.is_empty() => Planned::Broken("the alias has no target".into()),
@@ -278,10 +279,27 @@ impl Planner {
     fn branch(&self, target: Target, now: Timestamp) -> Branch {
         let build = || Plan::build(&target.settings, &self.catalogue, now);
         let plan = self.shared.get(&target.settings, build);
+        let alias = self.alias_plan(&target, now);
         let to = match target.to {
             TargetKind::Account(account, detail) => BranchTarget::Account(Arc::new(account), detail),
             TargetKind::External(address, domain) => BranchTarget::External(address, domain),
         };
-        Branch { to, via: target.via, plan }
+        Branch { to, via: target.via, plan, alias }
+    }
+
+    /// What is written about aliases in the domain of the alias that names the target.
+    fn alias_plan(&self, target: &Target, now: Timestamp) -> Option<Arc<Plan>> {
+        let named_by = target.via.last()?;
+        let is_at_home = match &target.to {
+            TargetKind::Account(account, _) => *account.address.domain() == named_by.domain,
+            TargetKind::External(..) => true,
+        };
+        let innermost = if is_at_home { Layer::Domain } else { Layer::System };
+        let is_about = |setting: &&Setting| setting.name.service == "alias" && setting.layer <= innermost;
+        let settings: Vec<Setting> = target.settings.iter().filter(is_about).cloned().collect();
+        if settings.is_empty() {
+            return None;
+        }
+        Some(self.shared.get(&settings, || Plan::build(&settings, &self.catalogue, now)))
     }
 }

@@ -159,6 +159,8 @@ pub struct Descriptor {
     pub name: &'static str,
     /// When it runs; none for the core's own groups, which have no service.
     pub stage: Option<Stage>,
+    /// The innermost layer that it can be written at.
+    innermost: Layer,
     schema: fn() -> Schema,
     config_schema: Option<fn() -> Schema>,
     defaults: fn() -> Map<String, Value>,
@@ -178,6 +180,7 @@ impl Descriptor {
         Self {
             name: S::NAME,
             stage: Some(S::STAGE),
+            innermost: Layer::Account,
             schema: schema_of::<S::Settings>,
             config_schema: if size_of::<S::Config>() == 0 { None } else { Some(schema_of::<S::Config>) },
             defaults: defaults_of::<S::Settings>,
@@ -202,6 +205,7 @@ impl Descriptor {
         Self {
             name,
             stage: None,
+            innermost: Layer::Account,
             schema: schema_of::<T>,
             config_schema: None,
             defaults: defaults_of::<T>,
@@ -211,6 +215,13 @@ impl Descriptor {
             check_config: |_| Ok(()),
             open: None,
         }
+    }
+
+    /// The same, written at this layer and outer ones only: it is about more than one account.
+    #[must_use]
+    pub const fn down_to(mut self, innermost: Layer) -> Self {
+        self.innermost = innermost;
+        self
     }
 
     /// The JSON Schema of the settings, with help texts; the core's keys are in [`Handling`].
@@ -263,6 +274,12 @@ impl Descriptor {
         if is_config && layer != Layer::System {
             return Err(format!(
                 "{name} says how the site reaches the service: write it at the system layer"
+            ));
+        }
+        if layer > self.innermost {
+            return Err(format!(
+                "{name} at the {layer} layer says nothing: write it at the {} layer or further out",
+                self.innermost
             ));
         }
         let check = |value: &Value| {

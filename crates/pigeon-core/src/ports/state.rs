@@ -27,7 +27,7 @@ pub struct StateError {
 /// Something a service remembers about an account, until it expires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// The account's id.
+    /// The account's id; the alias' address for what is remembered about an alias.
     pub account: String,
     /// The service's name.
     pub service: String,

@@ -12,6 +12,8 @@ mod fates;
 #[cfg(test)]
 mod loops;
 #[cfg(test)]
+mod notices;
+#[cfg(test)]
 mod order;
 
 use pigeon_testkit::memory::World;
