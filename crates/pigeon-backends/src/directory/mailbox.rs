@@ -5,35 +5,26 @@ use pigeon_core::ports::mailstore::MailboxPath;
 /// Longest part of a path in octets: leaves room for suffixes within the 255 that file systems allow.
 const MAX_PART_OCTETS: usize = 200;
 
-/// The path for a new account, `domain/local`; `is_taken` says whether a path was ever given out.
+/// Paths for a new account, best first: `domain/local`, and others that nobody can have had before.
 ///
-/// Octets that file systems, shells or mail readers could misread are written `%XX`. A path that is taken
-/// already, or had to be cut, gets a suffix from the account's id.
-pub(crate) fn assign<E>(
-    domain: &str,
-    local: &str,
-    id: &str,
-    is_taken: impl Fn(&str) -> Result<bool, E>,
-) -> Result<MailboxPath, E> {
+/// Octets that file systems, shells or mail readers could misread are written `%XX`. Every path but the first,
+/// and one that had to be cut, has a suffix from the account's id.
+pub(crate) fn candidates(domain: &str, local: &str, id: &str) -> Vec<MailboxPath> {
     let domain = encode(domain, MAX_PART_OCTETS);
     let plain = encode(local, usize::MAX);
+    let mut paths = Vec::new();
     if plain.len() <= MAX_PART_OCTETS {
-        let path = format!("{domain}/{plain}");
-        if !is_taken(&path)? {
-            return Ok(MailboxPath(path));
-        }
+        paths.push(format!("{domain}/{plain}"));
     }
     let hex: String = id.chars().filter(char::is_ascii_alphanumeric).collect();
     // The end of a UUIDv7 is its random part.
     let short = hex.get(hex.len().saturating_sub(8)..).unwrap_or(&hex);
     for suffix in [short, hex.as_str()] {
         let room = MAX_PART_OCTETS.saturating_sub(suffix.len() + 1);
-        let path = format!("{domain}/{}-{suffix}", encode(local, room));
-        if !is_taken(&path)? {
-            return Ok(MailboxPath(path));
-        }
+        paths.push(format!("{domain}/{}-{suffix}", encode(local, room)));
     }
-    Ok(MailboxPath(format!("{domain}/{hex}")))
+    paths.push(format!("{domain}/{hex}"));
+    paths.into_iter().map(MailboxPath).collect()
 }
 
 /// Whether a path that comes from outside has the form of those given out here.
@@ -65,15 +56,13 @@ fn encode(text: &str, room: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use super::*;
 
     const ID: &str = "01923e4f-0000-7000-8000-0123456789ab";
 
     fn assigned(domain: &str, local: &str, taken: &[&str]) -> String {
-        let Ok(path) = assign(domain, local, ID, |path| Ok::<_, Infallible>(taken.contains(&path)));
-        path.0
+        let paths = candidates(domain, local, ID);
+        paths.into_iter().find(|path| !taken.contains(&path.0.as_str())).unwrap().0
     }
 
     #[test]

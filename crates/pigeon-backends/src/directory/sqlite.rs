@@ -16,20 +16,22 @@ use pigeon_core::service::Catalogue;
 use pigeon_core::setting::{Setting, SettingName};
 use rusqlite::Connection;
 
-use self::failure::Outcome;
+use futures_util::FutureExt as _;
+
 use self::pool::{Pool, Use};
+use self::rows::Reader;
 use self::schema::Standing;
+use super::failure::{Failure, Outcome};
+use super::rows::Listing as _;
+use super::{change, listing, lookup};
 use crate::blocking::Blocking;
 
-mod apply;
-mod failure;
 mod feed;
-mod listing;
-mod lookup;
+mod listings;
 mod pool;
 mod rows;
 mod schema;
-mod transfer;
+mod writing;
 
 /// How many look-ups read at the same time.
 const READERS: usize = 2;
@@ -57,7 +59,7 @@ impl SqliteDirectory {
             source: Some(Box::new(error)),
         })?;
         let migrate = || schema::migrate(&mut pool::open(path, Use::Writing)?);
-        migrate().map_err(|failure| failure.at(path))
+        migrate().map_err(|failure| failure.at(path.display()))
     }
 
     /// Opens a directory. One of an older version is migrated first; otherwise nothing but the header is read.
@@ -92,19 +94,27 @@ impl SqliteDirectory {
     async fn read<T, F>(&self, work: F) -> Result<T, DirectoryError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+        F: FnOnce(&mut Reader<'_>) -> Outcome<T> + Send + 'static,
     {
-        self.readers.run(self.blocking, |held| pool::read(&held.connection, work)).await
+        let read = move |connection: &mut Connection| work(&mut Reader(connection));
+        self.readers.run(self.blocking, |held| pool::read(&mut held.connection, read)).await
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, DirectoryError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection, &Catalogue) -> Outcome<T> + Send + 'static,
+        F: FnOnce(&mut Reader<'_>, &Catalogue) -> Outcome<T> + Send + 'static,
     {
         let catalogue = Arc::clone(&self.catalogue);
-        self.writer.run(self.blocking, move |held| work(&mut held.connection, &catalogue)).await
+        let write = move |connection: &mut Connection| work(&mut Reader(connection), &catalogue);
+        self.writer.run(self.blocking, |held| pool::write(&mut held.connection, write)).await
     }
+}
+
+/// The result of a future that asks SQLite alone: it never waits.
+fn now<T>(future: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let waits = || Err(Failure::Unusable("waited for an answer that SQLite gives at once".to_owned()));
+    future.now_or_never().unwrap_or_else(waits)
 }
 
 impl std::fmt::Debug for SqliteDirectory {
@@ -119,7 +129,7 @@ impl Directory for SqliteDirectory {
         let address = address.clone();
         let now = self.catalogue.tools().clock.now();
         let terms = lookup::Terms { now, separators: Arc::clone(&self.separators) };
-        self.read(move |connection| lookup::lookup(connection, &address, terms)).await
+        self.read(move |rows| lookup::lookup(rows, &address, terms)).await
     }
 
     async fn feed(&self, since: u64) -> Result<Feed, DirectoryError> {
@@ -131,22 +141,22 @@ impl Directory for SqliteDirectory {
 impl Administration for SqliteDirectory {
     async fn apply(&self, actor: &Actor, change: Change) -> Result<Applied, DirectoryError> {
         let actor = actor.clone();
-        self.write(move |connection, catalogue| apply::apply(connection, catalogue, &actor, &change)).await
+        self.write(move |rows, catalogue| now(change::apply(rows, catalogue, &actor, &change))).await
     }
 
     async fn domains(&self, page: &Page) -> Result<Vec<Domain>, DirectoryError> {
         let page = page.clone();
-        self.read(move |connection| listing::domains(connection, &page)).await
+        self.read(move |rows| now(listing::domains(rows, &page))).await
     }
 
     async fn accounts(&self, domain: Option<&str>, page: &Page) -> Result<Vec<Account>, DirectoryError> {
         let (domain, page) = (domain.map(str::to_owned), page.clone());
-        self.read(move |connection| listing::accounts(connection, domain.as_deref(), &page)).await
+        self.read(move |rows| now(listing::accounts(rows, domain.as_deref(), &page))).await
     }
 
     async fn aliases(&self, domain: Option<&str>, page: &Page) -> Result<Vec<Alias>, DirectoryError> {
         let (domain, page) = (domain.map(str::to_owned), page.clone());
-        self.read(move |connection| listing::aliases(connection, domain.as_deref(), &page)).await
+        self.read(move |rows| now(listing::aliases(rows, domain.as_deref(), &page))).await
     }
 
     async fn grants(
@@ -154,30 +164,30 @@ impl Administration for SqliteDirectory {
         account: Option<&Address>,
     ) -> Result<Vec<(Address, Option<String>)>, DirectoryError> {
         let account = account.cloned();
-        self.read(move |connection| listing::grants(connection, account.as_ref())).await
+        self.read(move |rows| now(listing::grants(rows, account.as_ref()))).await
     }
 
     async fn account(&self, address: &Address) -> Result<Account, DirectoryError> {
         let address = address.clone();
-        self.read(move |connection| listing::account(connection, &address)).await
+        self.read(move |rows| now(listing::account(rows, &address))).await
     }
 
     async fn roles(&self, account: &Id) -> Result<Vec<Role>, DirectoryError> {
         let account = account.clone();
-        self.read(move |connection| rows::roles_of(connection, &account)).await
+        self.read(move |rows| rows::roles_of(rows.0, &account)).await
     }
 
     async fn settings(&self, place: &Place) -> Result<Vec<Setting>, DirectoryError> {
         let place = place.clone();
-        self.read(move |connection| listing::settings(connection, &place)).await
+        self.read(move |rows| now(listing::settings(rows, &place))).await
     }
 
     async fn changes(&self, after: u64, limit: u32) -> Result<Vec<LoggedChange>, DirectoryError> {
-        self.read(move |connection| listing::changes(connection, after, limit)).await
+        self.read(move |rows| now(rows.changes(after, limit))).await
     }
 
     async fn count(&self) -> Result<u64, DirectoryError> {
-        self.read(transfer::count).await
+        self.read(|rows| now(rows.count())).await
     }
 
     async fn export(
@@ -185,12 +195,11 @@ impl Administration for SqliteDirectory {
         cursor: Option<String>,
         limit: u32,
     ) -> Result<(Vec<Entry>, Option<String>), DirectoryError> {
-        self.read(move |connection| transfer::export(connection, cursor.as_deref(), limit)).await
+        self.read(move |rows| now(listing::export(rows, cursor.as_deref(), limit))).await
     }
 
     async fn import(&self, actor: &Actor, entries: Vec<Entry>) -> Result<(), DirectoryError> {
         let actor = actor.clone();
-        self.write(move |connection, catalogue| transfer::import(connection, catalogue, &actor, &entries))
-            .await
+        self.write(move |rows, catalogue| now(change::import(rows, catalogue, &actor, entries))).await
     }
 }

@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use super::failure::{Failure, Outcome};
+use super::super::failure::{Failure, Outcome};
 use super::feed::Seen;
 use crate::blocking::Blocking;
 
@@ -113,12 +113,12 @@ impl Pool {
         &self,
         work: impl FnOnce(&mut Held) -> Outcome<T>,
     ) -> Result<T, DirectoryError> {
-        let mut held = self.take().map_err(|failure| failure.at(&self.path))?;
+        let mut held = self.take().map_err(|failure| failure.at(self.path.display()))?;
         let result = work(&mut held);
         if matches!(result, Ok(_) | Err(Failure::Refused(_))) {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(held);
         }
-        result.map_err(|failure| failure.at(&self.path))
+        result.map_err(|failure| failure.at(self.path.display()))
     }
 
     fn take(&self) -> Outcome<Held> {
@@ -152,9 +152,27 @@ impl Drop for Pool {
 }
 
 /// Does `work` in one read transaction: everything it reads is of one moment.
-pub(super) fn read<T>(connection: &Connection, work: impl FnOnce(&Connection) -> Outcome<T>) -> Outcome<T> {
+pub(super) fn read<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> Outcome<T>,
+) -> Outcome<T> {
     connection.prepare_cached("BEGIN")?.execute([])?;
     let result = work(connection);
     connection.prepare_cached("COMMIT")?.execute([])?;
     result
+}
+
+/// Does `work` as if alone: nobody else writes meanwhile. Nothing of it remains after an error.
+pub(super) fn write<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> Outcome<T>,
+) -> Outcome<T> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let result = work(connection);
+    let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    match connection.prepare_cached(end)?.execute([]) {
+        // A connection whose transaction is still open is not used again: that of the error is the right word.
+        Err(error) if result.is_ok() => Err(error.into()),
+        _ => result,
+    }
 }

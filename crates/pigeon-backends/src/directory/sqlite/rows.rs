@@ -1,25 +1,21 @@
-//! From rows to the words of the directory, and the few questions that look-ups and changes both ask.
+//! From SQLite's rows to the words of the directory: look-ups and the reads of changes, on one connection.
 
 use std::str::FromStr;
 
+use async_trait::async_trait;
 use pigeon_core::address::{Address, DomainName};
-use pigeon_core::directory::{Account, Alias, AliasPattern, Domain, Id, Role, Status};
+use pigeon_core::directory::{Account, AliasPattern, Id, Role};
 use pigeon_core::ports::mailstore::MailboxPath;
 use pigeon_core::setting::{Content, Layer, Setting, SettingName};
 use pigeon_core::timestamp::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
-use super::failure::{Failure, Outcome};
+use super::super::failure::Outcome;
+use super::super::rows::{DomainRow, Holder, Owner, Rows, Source, StoredAlias};
 
-/// A domain as look-ups need it.
-#[derive(Debug, Clone)]
-pub(super) struct DomainRow {
-    pub(super) id: Id,
-    /// Its primary name.
-    pub(super) name: DomainName,
-    pub(super) status: Status,
-}
+/// A connection, inside a transaction. Its futures never wait.
+pub(super) struct Reader<'a>(pub(super) &'a mut Connection);
 
 /// Reads a column that is kept as text.
 pub(super) fn parsed<T>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
@@ -79,15 +75,13 @@ pub(super) fn position(connection: &Connection) -> Outcome<u64> {
     Ok(seq.unwrap_or_default())
 }
 
-/// The domain of which this is a name, primary or not, whatever its status.
-pub(super) fn domain_named(connection: &Connection, name: &str) -> Outcome<Option<DomainRow>> {
+fn domain_named(connection: &Connection, name: &str) -> Outcome<Option<DomainRow>> {
     let sql = "SELECT d.id, p.name, d.status FROM domain_names n JOIN domains d ON d.id = n.domain
                JOIN domain_names p ON p.domain = n.domain AND p.is_primary WHERE n.name = ?1";
     first(connection, sql, [name], domain_row)
 }
 
-/// The domain of that id.
-pub(super) fn domain_of(connection: &Connection, id: &Id) -> Outcome<Option<DomainRow>> {
+fn domain_of(connection: &Connection, id: &Id) -> Outcome<Option<DomainRow>> {
     let sql = "SELECT d.id, p.name, d.status FROM domains d
                JOIN domain_names p ON p.domain = d.id AND p.is_primary WHERE d.id = ?1";
     first(connection, sql, [&id.0], domain_row)
@@ -98,40 +92,24 @@ pub(super) fn domain_row(row: &Row<'_>) -> rusqlite::Result<DomainRow> {
     Ok(DomainRow { id: Id(row.get(0)?), name: parsed(row, 1)?, status: parsed(row, 2)? })
 }
 
-/// The same with the other names, for people.
-pub(super) fn domain(connection: &Connection, row: DomainRow) -> Outcome<Domain> {
+/// The other names of a domain, sorted.
+pub(super) fn other_names(connection: &Connection, domain: &Id) -> Outcome<Vec<String>> {
     let sql = "SELECT name FROM domain_names WHERE domain = ?1 AND NOT is_primary ORDER BY name";
-    let aliases = all(connection, sql, [&row.id.0], |row| row.get(0))?;
-    Ok(Domain { id: row.id, name: row.name.to_string(), aliases, status: row.status })
+    all(connection, sql, [&domain.0], |row| row.get(0))
 }
 
-/// The account with that local part in a domain, whatever its status.
-pub(super) fn account_at(
-    connection: &Connection,
-    domain: &DomainRow,
-    local: &str,
-) -> Outcome<Option<Account>> {
+fn account_at(connection: &Connection, domain: &DomainRow, local: &str) -> Outcome<Option<Account>> {
     let sql =
         "SELECT local, id, name, mailbox, password, status FROM accounts WHERE domain = ?1 AND local = ?2";
     first(connection, sql, [domain.id.0.as_str(), local], |row| account(row, domain))
 }
 
-/// The alias with exactly that pattern in a domain, whatever its status.
-pub(super) fn alias_at(connection: &Connection, domain: &DomainRow, local: &str) -> Outcome<Option<Alias>> {
-    let sql = "SELECT local, id, targets, status FROM aliases WHERE domain = ?1 AND local = ?2";
-    let row = first(connection, sql, [domain.id.0.as_str(), local], |row| alias(row, domain))?;
-    row.map(StoredAlias::strict).transpose()
-}
-
 /// Columns: local, id, name, mailbox, password, status.
 pub(super) fn account(row: &Row<'_>, domain: &DomainRow) -> rusqlite::Result<Account> {
-    let local = row.get_ref(0)?.as_str()?;
-    let address = Address::from_parts(local, domain.name.clone())
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))?;
     Ok(Account {
         id: Id(row.get(1)?),
         domain: domain.id.clone(),
-        address,
+        address: address(row, 0, domain.name.clone())?,
         name: row.get(2)?,
         mailbox: MailboxPath(row.get(3)?),
         password: row.get(4)?,
@@ -139,26 +117,10 @@ pub(super) fn account(row: &Row<'_>, domain: &DomainRow) -> rusqlite::Result<Acc
     })
 }
 
-/// An alias whose targets may be nonsense: look-ups must go on with the others.
-pub(super) struct StoredAlias {
-    pub(super) id: Id,
-    pub(super) domain: Id,
-    pub(super) pattern: AliasPattern,
-    pub(super) targets: Vec<String>,
-    pub(super) status: Status,
-}
-
-impl StoredAlias {
-    pub(super) fn strict(self) -> Outcome<Alias> {
-        let parse = |text: &String| Address::parse(text);
-        let targets = self.targets.iter().map(parse).collect::<Result<_, _>>().map_err(|error| {
-            Failure::Unusable(format!(
-                "holds a target of the alias {} that is no address: {error}",
-                self.pattern
-            ))
-        })?;
-        Ok(Alias { id: self.id, domain: self.domain, pattern: self.pattern, targets, status: self.status })
-    }
+/// The address of a local part in a column.
+pub(super) fn address(row: &Row<'_>, column: usize, domain: DomainName) -> rusqlite::Result<Address> {
+    Address::from_parts(row.get_ref(column)?.as_str()?, domain)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
 }
 
 /// Columns: local, id, targets, status.
@@ -195,8 +157,7 @@ pub(super) const fn layer_text(layer: Layer) -> &'static str {
     }
 }
 
-/// The settings of one owner; the system's is empty.
-pub(super) fn settings_of(connection: &Connection, layer: Layer, owner: &str) -> Outcome<Vec<Setting>> {
+fn settings_of(connection: &Connection, layer: Layer, owner: &str) -> Outcome<Vec<Setting>> {
     let sql = "SELECT layer, service, key, content, pin, until, reason, written_by FROM settings
                WHERE layer = ?1 AND owner = ?2";
     all(connection, sql, [layer_text(layer), owner], setting)
@@ -211,12 +172,85 @@ pub(super) fn roles_of(connection: &Connection, account: &Id) -> Outcome<Vec<Rol
     })
 }
 
-/// The account of that id with its domain, whatever their status.
-pub(super) fn account_of(connection: &Connection, id: &Id) -> Outcome<Option<(Account, DomainRow)>> {
-    let place = first(connection, "SELECT domain, local FROM accounts WHERE id = ?1", [&id.0], |row| {
-        Ok((Id(row.get(0)?), row.get::<_, String>(1)?))
-    })?;
-    let Some((domain, local)) = place else { return Ok(None) };
-    let Some(domain) = domain_of(connection, &domain)? else { return Ok(None) };
-    Ok(account_at(connection, &domain, &local)?.map(|account| (account, domain)))
+impl Source for Reader<'_> {
+    fn domain_named(&mut self, name: &str) -> Outcome<Option<DomainRow>> {
+        domain_named(self.0, name)
+    }
+
+    fn settings_of(&mut self, layer: Layer, owner: &str) -> Outcome<Vec<Setting>> {
+        settings_of(self.0, layer, owner)
+    }
+
+    fn account_at(&mut self, domain: &DomainRow, local: &str) -> Outcome<Option<Account>> {
+        account_at(self.0, domain, local)
+    }
+
+    fn alias_at(&mut self, domain: &DomainRow, local: &str) -> Outcome<Option<StoredAlias>> {
+        let sql = "SELECT local, id, targets, status FROM aliases
+                   WHERE domain = ?1 AND local = ?2 AND status <> 'removed'";
+        first(self.0, sql, [domain.id.0.as_str(), local], |row| alias(row, domain))
+    }
+
+    fn wildcards(&mut self, domain: &DomainRow) -> Outcome<Vec<StoredAlias>> {
+        // Left to itself SQLite reads all aliases of the domain.
+        let sql = "SELECT local, id, targets, status FROM aliases INDEXED BY aliases_wildcard
+                   WHERE domain = ?1 AND instr(local, '*') AND status <> 'removed'";
+        all(self.0, sql, [&domain.id.0], |row| alias(row, domain))
+    }
+
+    fn position(&mut self) -> Outcome<u64> {
+        position(self.0)
+    }
+}
+
+#[async_trait]
+impl Rows for Reader<'_> {
+    async fn domain_named(&mut self, name: &str) -> Outcome<Option<DomainRow>> {
+        domain_named(self.0, name)
+    }
+
+    async fn domain_of(&mut self, id: &Id) -> Outcome<Option<DomainRow>> {
+        domain_of(self.0, id)
+    }
+
+    async fn other_names(&mut self, domain: &Id) -> Outcome<Vec<String>> {
+        other_names(self.0, domain)
+    }
+
+    async fn account_at(&mut self, domain: &DomainRow, local: &str) -> Outcome<Option<Account>> {
+        account_at(self.0, domain, local)
+    }
+
+    async fn account_of(&mut self, id: &Id) -> Outcome<Option<(Account, DomainRow)>> {
+        let sql = "SELECT domain, local FROM accounts WHERE id = ?1";
+        let place = first(self.0, sql, [&id.0], |row| Ok((Id(row.get(0)?), row.get::<_, String>(1)?)))?;
+        let Some((domain, local)) = place else { return Ok(None) };
+        let Some(domain) = domain_of(self.0, &domain)? else { return Ok(None) };
+        Ok(account_at(self.0, &domain, &local)?.map(|account| (account, domain)))
+    }
+
+    async fn alias_at(&mut self, domain: &DomainRow, local: &str) -> Outcome<Option<StoredAlias>> {
+        let sql = "SELECT local, id, targets, status FROM aliases WHERE domain = ?1 AND local = ?2";
+        first(self.0, sql, [domain.id.0.as_str(), local], |row| alias(row, domain))
+    }
+
+    async fn mailbox_holder(&mut self, mailbox: &MailboxPath) -> Outcome<Option<Holder>> {
+        let sql = "SELECT id FROM accounts WHERE mailbox = ?1
+                   UNION ALL SELECT NULL FROM retired_mailboxes WHERE mailbox = ?1";
+        let holder = first(self.0, sql, [&mailbox.0], |row| row.get::<_, Option<String>>(0))?;
+        Ok(holder.map(|id| id.map_or(Holder::Nobody, |id| Holder::Account(Id(id)))))
+    }
+
+    async fn mailboxes_in(&mut self, domain: &Id) -> Outcome<Vec<MailboxPath>> {
+        let sql = "SELECT mailbox FROM accounts WHERE domain = ?1 ORDER BY mailbox";
+        all(self.0, sql, [&domain.0], |row| Ok(MailboxPath(row.get(0)?)))
+    }
+
+    async fn settings_of(&mut self, owner: &Owner) -> Outcome<Vec<Setting>> {
+        settings_of(self.0, owner.layer, &owner.id)
+    }
+
+    async fn roles_of(&mut self, account: &Id) -> Outcome<Vec<Role>> {
+        roles_of(self.0, account)
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::failure::{Failure, Outcome};
+use super::super::failure::{Failure, Outcome};
 
 /// Every migration, oldest first; the schema's version is how many of them were run.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];

@@ -1,4 +1,4 @@
-//! What an address means: candidates in order, aliases followed to their ends, all in one read transaction.
+//! What an address means: candidates in order, aliases followed to their ends, all over rows of one moment.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
@@ -11,31 +11,31 @@ use pigeon_core::directory::{
 use pigeon_core::resolve::resolve;
 use pigeon_core::setting::{Layer, Setting, SettingName};
 use pigeon_core::timestamp::Timestamp;
-use rusqlite::Connection;
 use serde_json::Value;
 
 use super::failure::Outcome;
-use super::rows::{self, DomainRow, StoredAlias};
+use super::rows::{DomainRow, Source, StoredAlias};
 
 /// How many aliases may lie between an address and an account.
 const MAX_DEPTH: usize = 10;
 /// How many targets one address may have in all.
 const MAX_TARGETS: usize = 1000;
 
-/// What a look-up needs besides the database.
+/// What a look-up needs besides the rows.
 #[derive(Debug, Clone)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     /// The time, for pins that lapse.
-    pub(super) now: Timestamp,
+    pub(crate) now: Timestamp,
     /// The default of `address.separators`.
-    pub(super) separators: Arc<str>,
+    pub(crate) separators: Arc<str>,
 }
 
 /// Looks an address up.
-pub(super) fn lookup(connection: &Connection, address: &Address, terms: Terms) -> Outcome<Lookup> {
-    let mut walk = Walk::new(connection, terms);
+pub(crate) fn lookup(source: &mut impl Source, address: &Address, terms: Terms) -> Outcome<Lookup> {
+    let mut walk = Walk::new(source, terms);
+    walk.source.expect(std::slice::from_ref(address))?;
     let found = walk.find(address)?;
-    let seq = rows::position(connection)?;
+    let seq = walk.source.position()?;
     match found {
         Found::Elsewhere | Found::Removed => Ok(walk.nobody(None, seq)),
         Found::Nobody(domain) => Ok(walk.nobody(Some(&domain), seq)),
@@ -71,8 +71,8 @@ enum Found {
     Alias(Rc<Known>, StoredAlias),
 }
 
-struct Walk<'a> {
-    connection: &'a Connection,
+struct Walk<'a, S> {
+    source: &'a mut S,
     terms: Terms,
     domains: HashMap<String, Option<Rc<Known>>>,
     scopes: BTreeSet<Scope>,
@@ -86,10 +86,10 @@ struct Walk<'a> {
     broken: Option<String>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(connection: &'a Connection, terms: Terms) -> Self {
+impl<'a, S: Source> Walk<'a, S> {
+    fn new(source: &'a mut S, terms: Terms) -> Self {
         Self {
-            connection,
+            source,
             terms,
             domains: HashMap::new(),
             scopes: BTreeSet::from([Scope::System]),
@@ -121,12 +121,12 @@ impl<'a> Walk<'a> {
             return Ok(known.clone());
         }
         self.scopes.insert(Scope::DomainName(name.to_owned()));
-        let known = match rows::domain_named(self.connection, name)? {
+        let known = match self.source.domain_named(name)? {
             None => None,
             Some(row) => {
                 self.scopes.insert(Scope::Domain(row.id.clone()));
-                let mut settings = rows::settings_of(self.connection, Layer::System, "")?;
-                settings.extend(rows::settings_of(self.connection, Layer::Domain, &row.id.0)?);
+                let mut settings = self.source.settings_of(Layer::System, "")?;
+                settings.extend(self.source.settings_of(Layer::Domain, &row.id.0)?);
                 let separators = self.separators(&settings);
                 Some(Rc::new(Known { row, settings, separators }))
             }
@@ -182,26 +182,20 @@ impl<'a> Walk<'a> {
     ) -> Outcome<Option<Found>> {
         // Under the primary name, whichever was asked for: this is how changes tell what they touched.
         self.scopes.insert(Scope::Address(format!("{local}@{}", domain.row.name)));
-        let account = rows::account_at(self.connection, &domain.row, local)?;
+        let account = self.source.account_at(&domain.row, local)?;
         if let Some(account) = account.filter(|account| account.status != Status::Removed) {
             return Ok(Some(Found::Account(Rc::clone(domain), Box::new(account), detail)));
         }
         if local.contains('*') {
             return Ok(None);
         }
-        let sql = "SELECT local, id, targets, status FROM aliases WHERE domain = ?1 AND local = ?2 AND status <> 'removed'";
-        let read = |row: &rusqlite::Row<'_>| rows::alias(row, &domain.row);
-        let alias = rows::first(self.connection, sql, [domain.row.id.0.as_str(), local], read)?;
+        let alias = self.source.alias_at(&domain.row, local)?;
         Ok(alias.map(|alias| Found::Alias(Rc::clone(domain), alias)))
     }
 
     /// The wildcard with the longest literal text; the catch-all has none and comes last.
-    fn find_wildcard(&self, domain: &Known, local: &str) -> Outcome<Option<StoredAlias>> {
-        // Left to itself SQLite reads all aliases of the domain.
-        let sql = "SELECT local, id, targets, status FROM aliases INDEXED BY aliases_wildcard
-                   WHERE domain = ?1 AND instr(local, '*') AND status <> 'removed'";
-        let read = |row: &rusqlite::Row<'_>| rows::alias(row, &domain.row);
-        let mut wildcards = rows::all(self.connection, sql, [&domain.row.id.0], read)?;
+    fn find_wildcard(&mut self, domain: &Known, local: &str) -> Outcome<Option<StoredAlias>> {
+        let mut wildcards = self.source.wildcards(&domain.row)?;
         wildcards.retain(|alias| alias.pattern.matches(local));
         let literal =
             |alias: &StoredAlias| alias.pattern.local.bytes().filter(|octet| *octet != b'*').count();
@@ -218,7 +212,7 @@ impl<'a> Walk<'a> {
         }
         self.scopes.insert(Scope::Account(account.id.clone()));
         let mut settings = domain.settings.clone();
-        settings.extend(rows::settings_of(self.connection, Layer::Account, &account.id.0)?);
+        settings.extend(self.source.settings_of(Layer::Account, &account.id.0)?);
         self.branch(TargetKind::Account(account, detail), settings);
         Ok(())
     }
@@ -239,19 +233,30 @@ impl<'a> Walk<'a> {
         }
         let pattern = alias.pattern.clone();
         self.via.push((alias.id, alias.pattern));
-        for target in &alias.targets {
-            self.targets += 1;
-            if self.targets > MAX_TARGETS {
-                self.mark(format!("the alias {pattern} leads to more than {MAX_TARGETS} targets"));
-                break;
-            }
-            match Address::parse(target) {
-                Ok(address) => self.target(domain, &pattern, address)?,
-                Err(error) => self.mark(format!("the alias {pattern} names {target:?}: {error}")),
-            }
+        let targets = self.parsed(&pattern, &alias.targets);
+        self.source.expect(&targets)?;
+        for address in targets {
+            self.target(domain, &pattern, address)?;
         }
         self.via.pop();
         Ok(())
+    }
+
+    /// The targets that are addresses, as far as the limit allows.
+    fn parsed(&mut self, pattern: &AliasPattern, targets: &[String]) -> Vec<Address> {
+        let room = MAX_TARGETS.saturating_sub(self.targets);
+        self.targets = self.targets.saturating_add(targets.len());
+        if targets.len() > room {
+            self.mark(format!("the alias {pattern} leads to more than {MAX_TARGETS} targets"));
+        }
+        let mut addresses = Vec::new();
+        for target in targets.iter().take(room) {
+            match Address::parse(target) {
+                Ok(address) => addresses.push(address),
+                Err(error) => self.mark(format!("the alias {pattern} names {target:?}: {error}")),
+            }
+        }
+        addresses
     }
 
     fn obstacle(&self, domain: &Known, alias: &StoredAlias) -> Option<String> {
