@@ -11,7 +11,7 @@ use crate::alias::AliasRules;
 use crate::directory::{Account, AliasPattern, Id};
 use crate::redirect::RedirectPolicy;
 use crate::resolve::{EffectiveSettings, resolve};
-use crate::service::{Bound, Catalogue, Descriptor, Handling, Runner, Stage};
+use crate::service::{Bound, Catalogue, Descriptor, HIDDEN, Handling, Runner, Stage};
 use crate::setting::{Layer, Setting};
 use crate::timestamp::Timestamp;
 
@@ -131,6 +131,7 @@ impl Plan {
         let value = held.and_then(|held| held.value.clone()).or_else(|| catalogue.default_of(&name));
         let origin = held.map_or_else(|| "default".to_owned(), crate::resolve::Effective::origin);
         let shown = match value.unwrap_or_default() {
+            _ if catalogue.is_secret(&name) => HIDDEN.to_owned(),
             Value::String(text) => text,
             other => other.to_string(),
         };

@@ -18,6 +18,7 @@ pub struct RedirectPolicy {
     /// The domain for rewritten senders (SRS), so that SPF checks of the next server pass. Empty: senders are not rewritten. Its bounces must come back here.
     pub srs_domain: String,
     /// The secrets that sign rewritten senders; the first signs, all verify. Keep them, or bounces are lost.
+    #[schemars(extend("x-secret" = true))]
     pub srs_secrets: Vec<String>,
 }
 

@@ -3,10 +3,11 @@
 //! An author writes the typed [`Service`]; the walk sees the erased [`Runner`] behind a [`Descriptor`].
 //! From the settings type follow validation, help texts, forms and the reference page.
 
+mod catalogue;
+
 use std::any::Any;
-use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -18,7 +19,9 @@ use crate::clock::Clock;
 use crate::delivery::Delivery;
 use crate::fault::Fault;
 use crate::outcome::Next;
-use crate::setting::{Content, Layer, SettingName, lowercase_names};
+use crate::setting::{Content, Layer, lowercase_names};
+
+pub use catalogue::{Catalogue, HIDDEN};
 
 /// When in the walk a service runs, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,13 +84,28 @@ pub trait Service: Send + Sync + Sized + 'static {
         delivery: &mut Delivery,
     ) -> impl Future<Output = Result<Next, Fault>> + Send;
 
-    /// Checks what types cannot say: values that contradict each other. The types are checked already.
+    /// Checks what the type of one value cannot say. The settings have that one value, all others are defaults.
     ///
     /// # Errors
     /// A sentence that names the key and what is allowed.
     fn check(_settings: &Self::Settings) -> Result<(), String> {
         Ok(())
     }
+
+    /// Which values of different keys contradict each other: asked before one of them is written, with all that would
+    /// hold together then. Later changes at other layers may still bring them together: no delivery may fail by it.
+    fn contradictions(_settings: &Self::Settings) -> Vec<Contradiction> {
+        Vec::new()
+    }
+}
+
+/// Two values of one service that cannot both be meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The two keys.
+    pub keys: [&'static str; 2],
+    /// What is allowed, in words: `the end must not lie before the start`.
+    pub allowed: String,
 }
 
 /// For services that need no configuration of the site.
@@ -166,6 +184,7 @@ pub struct Descriptor {
     defaults: fn() -> Map<String, Value>,
     bind: fn(Map<String, Value>) -> Result<Bound, String>,
     check: fn(Map<String, Value>) -> Result<(), String>,
+    contradictions: fn(Map<String, Value>) -> Vec<Contradiction>,
     rewrite: fn(Map<String, Value>) -> Result<Value, String>,
     check_config: fn(Map<String, Value>) -> Result<(), String>,
     open: Option<OpenFn>,
@@ -187,6 +206,9 @@ impl Descriptor {
             bind: bind_as::<S::Settings>,
             rewrite: rewrite_as::<S::Settings>,
             check: |map| read_as::<S::Settings>(map).and_then(|settings| S::check(&settings)),
+            contradictions: |map| {
+                read_as::<S::Settings>(map).map(|settings| S::contradictions(&settings)).unwrap_or_default()
+            },
             check_config: |map| read_as::<S::Config>(map).map(drop),
             open: Some(|map, tools| {
                 let config = read_as::<S::Config>(map)
@@ -212,6 +234,7 @@ impl Descriptor {
             bind: bind_as::<T>,
             rewrite: rewrite_as::<T>,
             check: |map| read_as::<T>(map).map(drop),
+            contradictions: |_| Vec::new(),
             check_config: |_| Ok(()),
             open: None,
         }
@@ -300,6 +323,17 @@ impl Descriptor {
         }
     }
 
+    /// The keys whose values nobody is shown without asking: their schemas say `x-secret`.
+    fn secret_keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        for schema in [Some(self.schema()), self.config_schema()].into_iter().flatten() {
+            let Some(Value::Object(properties)) = schema.get("properties") else { continue };
+            let secret = properties.iter().filter(|(_, schema)| is_secret(schema));
+            keys.extend(secret.map(|(key, _)| key.clone()));
+        }
+        keys
+    }
+
     /// Every key that can be written, sorted.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
@@ -355,6 +389,12 @@ fn has_property(schema: &Schema, key: &str) -> bool {
     schema.get("properties").and_then(|properties| properties.get(key)).is_some()
 }
 
+/// Whether a key's schema says that its value is a secret (`#[schemars(extend("x-secret" = true))]`).
+#[must_use]
+pub fn is_secret(schema: &Value) -> bool {
+    schema.get("x-secret") == Some(&Value::Bool(true))
+}
+
 fn defaults_of<T: Default + Serialize>() -> Map<String, Value> {
     match serde_json::to_value(T::default()) {
         Ok(Value::Object(map)) => map,
@@ -374,109 +414,5 @@ fn bind_as<T: DeserializeOwned + Send + Sync + 'static>(map: Map<String, Value>)
     read_as::<T>(map).map(|settings| Arc::new(settings) as Bound)
 }
 
-/// Every service and every group of settings there is, in the order in which services of one stage run.
-pub struct Catalogue {
-    descriptors: Vec<Descriptor>,
-    /// The defaults of each descriptor, made when they are first asked for.
-    defaults: Vec<OnceLock<Map<String, Value>>>,
-    tools: Tools,
-    opened: Mutex<HashMap<&'static str, Opened>>,
-}
-
-type Opened = (Map<String, Value>, Result<Arc<dyn Runner>, Arc<str>>);
-
-impl Catalogue {
-    /// A catalogue of these services, besides the core's own groups.
-    #[must_use]
-    pub fn new(services: &[Descriptor], tools: Tools) -> Self {
-        let mut descriptors = crate::plan::CORE_GROUPS.to_vec();
-        descriptors.extend_from_slice(services);
-        let defaults = descriptors.iter().map(|_| OnceLock::new()).collect();
-        Self { descriptors, defaults, tools, opened: Mutex::default() }
-    }
-
-    /// The descriptors: the core's groups first, then services by catalogue order.
-    #[must_use]
-    pub fn descriptors(&self) -> &[Descriptor] {
-        &self.descriptors
-    }
-
-    /// What services are given: the clock and the host's name.
-    #[must_use]
-    pub fn tools(&self) -> &Tools {
-        &self.tools
-    }
-
-    /// The descriptor of that name.
-    ///
-    /// # Errors
-    /// A sentence with the names there are.
-    pub fn descriptor(&self, name: &str) -> Result<&Descriptor, String> {
-        self.descriptors.iter().find(|descriptor| descriptor.name == name).ok_or_else(|| {
-            let names: Vec<&str> = self.descriptors.iter().map(|descriptor| descriptor.name).collect();
-            format!("there is no service {name:?}: {}", names.join(", "))
-        })
-    }
-
-    /// Checks a setting before it is written, with the type that will read it.
-    ///
-    /// # Errors
-    /// A sentence that names the key, the layer and what is allowed.
-    pub fn validate(&self, layer: Layer, name: &SettingName, content: &Content) -> Result<(), String> {
-        self.descriptor(&name.service)?.validate(layer, &name.key, content)
-    }
-
-    /// What is to be written for a setting that was checked: every value in the form that its type writes, so
-    /// that `500M` and 524288000 are the same to ranges and to whoever compares.
-    #[must_use]
-    pub fn normalised(&self, name: &SettingName, content: &Content) -> Content {
-        use crate::setting::Range;
-        let Ok(descriptor) = self.descriptor(&name.service) else { return content.clone() };
-        match content {
-            Content::Value(value) => Content::Value(descriptor.normal_form(&name.key, value)),
-            Content::Range(Range::OneOf { one_of }) => {
-                let values = one_of.iter().map(|value| descriptor.normal_form(&name.key, value));
-                Content::Range(Range::OneOf { one_of: values.collect() })
-            }
-            Content::Range(range @ Range::Between { .. }) => Content::Range(range.clone()),
-        }
-    }
-
-    /// The default of a key, where the key exists.
-    #[must_use]
-    pub fn default_of(&self, name: &SettingName) -> Option<Value> {
-        let at = self.descriptors.iter().position(|descriptor| descriptor.name == name.service)?;
-        let (descriptor, defaults) = (self.descriptors.get(at)?, self.defaults.get(at)?);
-        defaults.get_or_init(|| descriptor.defaults()).get(&name.key).cloned()
-    }
-
-    /// The service opened with this configuration; opened once for each configuration.
-    ///
-    /// # Errors
-    /// Why it could not be opened.
-    pub fn runner(
-        &self,
-        descriptor: &Descriptor,
-        values: &Map<String, Value>,
-    ) -> Result<Arc<dyn Runner>, Arc<str>> {
-        let mut config = Map::new();
-        if let Some(schema) = descriptor.config_schema {
-            let schema = schema();
-            config = values.iter().filter(|(key, _)| has_property(&schema, key)).map(clone_pair).collect();
-        }
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, runner)) = opened.get(descriptor.name).filter(|(known, _)| *known == config) {
-            return runner.clone();
-        }
-        let runner = match descriptor.open {
-            Some(open) => open(config.clone(), &self.tools).map_err(|fault| Arc::from(fault.explain())),
-            None => Err(Arc::from("there is no such service")),
-        };
-        opened.insert(descriptor.name, (config, runner.clone()));
-        runner
-    }
-}
-
-fn clone_pair((key, value): (&String, &Value)) -> (String, Value) {
-    (key.clone(), value.clone())
-}
+#[cfg(test)]
+mod tests;
