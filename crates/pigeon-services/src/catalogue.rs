@@ -27,9 +27,11 @@ pub const SERVICES: &[Descriptor] = &[
 
 #[cfg(test)]
 mod tests {
+    use pigeon_core::directory::Place;
     use pigeon_core::service::Stage;
-    use pigeon_testkit::memory::World;
-    use serde_json::Value;
+    use pigeon_core::setting::{Content, Layer, Pin, SettingName};
+    use pigeon_testkit::memory::{World, setting};
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -66,6 +68,53 @@ mod tests {
         for service in SERVICES {
             assert!(service.bind(service.defaults()).is_ok(), "{}", service.name);
         }
+    }
+
+    /// Checks what is said to `second` when `first` is written already, both at the account's layer.
+    fn check_together(first: (&str, Value), second: (&str, Value), expect: &str) {
+        let world = World::new(SERVICES);
+        let catalogue = world.agent.planner().catalogue();
+        let write = |(name, value): (&str, Value)| {
+            let name: SettingName = name.parse().unwrap();
+            let content = catalogue.normalised(&name, &Content::Value(value));
+            assert_eq!(catalogue.validate(Layer::Account, &name, &content), Ok(()));
+            let place = Place::Account("ann@example.org".parse().unwrap());
+            setting(&place, name, content, Pin::None)
+        };
+        let (first, second) = (write(first), write(second));
+        let text = catalogue.check_together(&second, &[first]).err().unwrap_or_default();
+        assert_eq!(text, expect);
+    }
+
+    #[test]
+    fn values_that_contradict_each_other_are_refused() {
+        let day = |day: u8| json!(format!("2026-12-{day}"));
+        check_together(("vacation.start", day(24)), ("vacation.end", day(24)), "");
+        check_together(
+            ("vacation.start", day(24)),
+            ("vacation.end", day(23)),
+            "vacation.end at the account layer cannot be \"2026-12-23\" while vacation.start is \"2026-12-24\" \
+             (account): the end must not lie before the start",
+        );
+        let deep = json!("a/b/c/d/e/f/g/h/i/j/k/l");
+        check_together(("subaddress.prefix", deep.clone()), ("subaddress.max_depth", json!(4)), "");
+        check_together(
+            ("subaddress.prefix", deep),
+            ("subaddress.max_depth", json!(5)),
+            "subaddress.max_depth at the account layer cannot be 5 while subaddress.prefix is \
+             \"a/b/c/d/e/f/g/h/i/j/k/l\" (account): together they may have 16 levels",
+        );
+        check_together(
+            ("headers.remove", json!(["x-priority"])),
+            ("headers.replace", json!(["Reply-To: a@example.org"])),
+            "",
+        );
+        check_together(
+            ("headers.remove", json!(["x-priority"])),
+            ("headers.replace", json!(["X-Priority: 3"])),
+            "headers.replace at the account layer cannot be [\"X-Priority: 3\"] while headers.remove is \
+             [\"x-priority\"] (account): X-Priority is either removed or replaced",
+        );
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use pigeon_core::delivery::Delivery;
 use pigeon_core::fault::Fault;
 use pigeon_core::outcome::Next;
-use pigeon_core::service::{NoConfig, Service, Stage, Tools};
+use pigeon_core::service::{Contradiction, NoConfig, Service, Stage, Tools};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +129,8 @@ text_type!(FieldLine, "field-line", line => line.to_string());
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Settings {
-    /// Fields to take out, by name in any case: `["X-Priority"]`. All fields of that name go. Empty by default.
+    /// Fields to take out, by name in any case: `["X-Priority"]`. All fields of that name go. Empty by default. A field
+    /// in `replace` as well is refused; where other layers bring both about, it is replaced.
     pub remove: Vec<FieldName>,
     /// Fields to put in the place of all that have the same name, or to add where there is none:
     /// `["Reply-To: team@example.org"]`. Empty by default. Values may hold `{recipient}`, `{account}` and `{sender}`.
@@ -160,6 +161,16 @@ impl Service for Headers {
             return Err(format!("each list may have at most {MAX_FIELDS} fields"));
         }
         Ok(())
+    }
+
+    fn contradictions(settings: &Settings) -> Vec<Contradiction> {
+        let is_removed =
+            |line: &&FieldLine| settings.remove.iter().any(|name| name.0.eq_ignore_ascii_case(&line.name.0));
+        let both = settings.replace.iter().find(is_removed);
+        let allowed = |line: &FieldLine| format!("{} is either removed or replaced", line.name.0);
+        both.map(|line| Contradiction { keys: ["remove", "replace"], allowed: allowed(line) })
+            .into_iter()
+            .collect()
     }
 
     async fn handle(&self, settings: &Settings, delivery: &mut Delivery) -> Result<Next, Fault> {
@@ -292,6 +303,23 @@ mod tests {
         world.set("ann@example.org", "headers.add", vec!["X-Tag: Grüße"]);
         world.mail("bob@example.net", "ann@example.org", MAIL).await;
         assert_eq!(lines(&world).last().unwrap(), "X-Tag: =?UTF-8?B?R3LDvMOfZQ==?=");
+    }
+
+    #[tokio::test]
+    async fn what_is_removed_and_replaced_is_replaced() {
+        let world = world();
+        // Refused on write; other layers may bring it about.
+        world.set("example.org", "headers.remove", vec!["X-Priority"]).set(
+            "ann@example.org",
+            "headers.replace",
+            vec!["X-Priority: 3"],
+        );
+        let mail = format!("X-Priority: 1\n{MAIL}");
+        let receipt = world.mail("bob@example.net", "ann@example.org", &mail).await;
+        assert_eq!(receipt.outcome.word(), "delivered");
+        let priorities: Vec<String> =
+            lines(&world).into_iter().filter(|line| line.starts_with("X-Priority")).collect();
+        assert_eq!(priorities, ["X-Priority: 3"]);
     }
 
     #[test]

@@ -107,6 +107,7 @@ pub struct Settings {
     pub grace: Grace,
     /// At which fullness the owner is warned, in hundredths of the limit (1 to 100), like `[80, 95]` (the default).
     /// Empty: never.
+    #[schemars(inner(range(min = 1, max = 100)))]
     pub warn_at: Vec<u8>,
     /// The subject of the warning. It may hold the same variables as the text.
     pub warning_subject: String,

@@ -8,7 +8,7 @@ use pigeon_core::effect::Flags;
 use pigeon_core::fault::Fault;
 use pigeon_core::folder::{Folder, MAX_DEPTH};
 use pigeon_core::outcome::Next;
-use pigeon_core::service::{NoConfig, Service, Stage, Tools};
+use pigeon_core::service::{Contradiction, NoConfig, Service, Stage, Tools};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,8 @@ pub struct Settings {
     /// The characters that separate the levels of a folder in the detail. With `./` both `ann+shop.bills` and
     /// `ann+shop/bills` mean the folder `bills` in `shop`. By default `/` alone; empty: there is one level only.
     pub level_separators: String,
-    /// How many levels a detail may have, 1 to 8 (2 by default). Mail for a deeper one goes the way of mail without a detail.
+    /// How many levels a detail may have, 1 to 8 (2 by default), together with those of `prefix` 16 at most. Mail for a
+    /// deeper one goes the way of mail without a detail.
     #[schemars(range(min = 1, max = 8))]
     pub max_depth: u8,
 }
@@ -84,6 +85,14 @@ impl Service for Subaddress {
             return Err("level_separators are punctuation characters like . / or -".to_owned());
         }
         Ok(())
+    }
+
+    fn contradictions(settings: &Settings) -> Vec<Contradiction> {
+        if settings.prefix.levels().count() + usize::from(settings.max_depth) <= MAX_DEPTH {
+            return Vec::new();
+        }
+        let allowed = format!("together they may have {MAX_DEPTH} levels");
+        vec![Contradiction { keys: ["prefix", "max_depth"], allowed }]
     }
 
     async fn handle(&self, settings: &Settings, delivery: &mut Delivery) -> Result<Next, Fault> {
@@ -239,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_refused() {
+    fn values_out_of_bounds_are_refused() {
         assert!(Subaddress::check(&Settings::default()).is_ok());
         assert!(Subaddress::check(&Settings { max_depth: 0, ..Settings::default() }).is_err());
         assert!(

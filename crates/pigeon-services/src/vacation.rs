@@ -11,7 +11,7 @@ use pigeon_core::address::{Address, DomainName};
 use pigeon_core::delivery::Delivery;
 use pigeon_core::fault::Fault;
 use pigeon_core::outcome::Next;
-use pigeon_core::service::{NoConfig, Service, Stage, Tools};
+use pigeon_core::service::{Contradiction, NoConfig, Service, Stage, Tools};
 use pigeon_core::timestamp::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,8 @@ pub struct Settings {
     /// The first day, like `2026-12-24`, or a moment like `2026-12-24T12:00:00+01:00`. Not set (the default): at
     /// once. A bare day begins at midnight UTC.
     pub start: Option<Moment>,
-    /// The last day (still answered), or a moment. Not set (the default): until the service is switched off.
+    /// The last day (still answered), or a moment. Not set (the default): until the service is switched off. An end
+    /// before the start is refused; where other layers bring one about, nobody is answered.
     pub end: Option<Moment>,
     /// Further addresses of the recipient, like aliases: mail to them is personal, too. Empty by default.
     pub addresses: Vec<Address>,
@@ -153,11 +154,16 @@ impl Service for Vacation {
         for domain in &settings.internal_domains {
             DomainName::parse(domain).map_err(|error| format!("internal_domains: {domain:?}: {error}"))?;
         }
+        Ok(())
+    }
+
+    fn contradictions(settings: &Settings) -> Vec<Contradiction> {
         match (&settings.start, &settings.end) {
             (Some(start), Some(end)) if start.first >= end.behind() => {
-                Err("end must not lie before start".to_owned())
+                let allowed = "the end must not lie before the start".to_owned();
+                vec![Contradiction { keys: ["start", "end"], allowed }]
             }
-            _ => Ok(()),
+            _ => Vec::new(),
         }
     }
 

@@ -170,7 +170,7 @@ fn graces_are_read() {
 }
 
 #[test]
-fn contradictions_are_refused() {
+fn values_out_of_bounds_are_refused() {
     let check = |settings: Settings| Quota::check(&settings).is_ok();
     assert!(check(Settings::default()));
     assert!(!check(Settings { warn_at: vec![0], ..Settings::default() }));
