@@ -30,6 +30,9 @@ use pigeon_core::service::{Catalogue, Tools};
 use pigeon_core::setting::{Content, Layer, Pin, Setting};
 use pigeon_core::timestamp::Timestamp;
 
+/// As long as every account's.
+const PASSWORD: &str = "{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$9/v1pjft6fTSgbbXm2t73w$\
+                        jWpGaD/Rxk0R9dafu75AQyS0Q4hgZeK5nvt87Wm18UE";
 const PER_DOMAIN: usize = 1000;
 const BATCH: usize = 20_000;
 const ROUNDS: usize = 20;
@@ -89,7 +92,7 @@ fn domain_entries(number: usize) -> Vec<Entry> {
             address,
             name: "A. User".to_owned(),
             mailbox,
-            password: Some(format!("{{ARGON2ID}}$argon2id${}", "x".repeat(80))),
+            password: Some(PASSWORD.to_owned()),
             status: Status::Active,
         };
         let own = setting(Layer::Account, "trace.delivered_to", "always");

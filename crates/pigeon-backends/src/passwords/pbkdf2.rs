@@ -6,19 +6,30 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use sha1::{Digest, Sha1};
 
 const BLOCK: usize = 64;
-/// More than any real hash has; a damaged one must not keep a thread busy for hours.
-const MAX_ROUNDS: u32 = 10_000_000;
 
-/// Whether `password` is the one; none when the hash has not this form.
-pub(super) fn verify(stored: &str, password: &[u8]) -> Option<bool> {
-    let mut fields = stored.strip_prefix("$1$")?.split('$');
-    let salt = fields.next()?;
-    let rounds: u32 = fields.next()?.parse().ok()?;
-    let expected = HEXLOWER_PERMISSIVE.decode(fields.next()?.as_bytes()).ok()?;
-    if fields.next().is_some() || rounds == 0 || rounds > MAX_ROUNDS {
-        return None;
+/// A stored hash.
+#[derive(Debug)]
+pub(super) struct Pbkdf2 {
+    salt: String,
+    pub(super) rounds: u32,
+    expected: [u8; 20],
+}
+
+impl Pbkdf2 {
+    /// None when the hash has not this form.
+    pub(super) fn read(stored: &str) -> Option<Self> {
+        let mut fields = stored.strip_prefix("$1$")?.split('$');
+        let salt = fields.next()?.to_owned();
+        let rounds: u32 = fields.next()?.parse().ok()?;
+        let expected = HEXLOWER_PERMISSIVE.decode(fields.next()?.as_bytes()).ok()?;
+        let is_whole = fields.next().is_none() && rounds > 0;
+        is_whole.then_some(Self { salt, rounds, expected: expected.try_into().ok()? })
     }
-    Some(super::is_equal(&derive(password, salt.as_bytes(), rounds), &expected))
+
+    /// Whether `password` is the one.
+    pub(super) fn verify(&self, password: &[u8]) -> bool {
+        super::is_equal(&derive(password, self.salt.as_bytes(), self.rounds), &self.expected)
+    }
 }
 
 /// The first block, which is all that Dovecot keeps.

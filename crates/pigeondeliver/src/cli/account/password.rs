@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn hashes_need_a_known_scheme() {
-        assert!(check_hash("{SSHA}abc").is_ok());
+        assert!(check_hash("{SSHA}BR/KHTJntX6b1QS9f4p82h+54HEwMTIz").is_ok());
         assert!(check_hash("secret").is_err());
     }
 }
