@@ -60,6 +60,7 @@ fn receipt(n: u64, at: Timestamp) -> Receipt {
             steps: ["quota", "subaddress", "vacation", "mailbox", "commit"].map(step).to_vec(),
         }],
         duration_us: 1234,
+        snapshot_age_ms: None,
     }
 }
 

@@ -174,6 +174,8 @@ impl Agent {
         self.tell_owners(&job, envelope, &mut walked).await;
         self.notify(&job, &mut walked).await;
 
+        let age = self.planner.snapshot_age(at);
+        let snapshot_age_ms = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         let mut walked = walked.into_iter();
         let mut receipts = Vec::with_capacity(envelope.recipients.len());
         for recipient in &envelope.recipients {
@@ -190,6 +192,7 @@ impl Agent {
                 outcome: settle::combine(&branches),
                 branches,
                 duration_us: micros(self.ports.clock.elapsed().saturating_sub(began)),
+                snapshot_age_ms,
             }));
         }
         receipts

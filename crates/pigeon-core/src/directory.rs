@@ -463,6 +463,8 @@ pub struct Target {
     pub via: Vec<AliasPattern>,
     /// What is written at its layers: for an address elsewhere those of the system and the alias' domain.
     pub settings: Vec<Setting>,
+    /// What is written at the layers of the last alias: those of the system and its domain; nothing without an alias.
+    pub alias_settings: Vec<Setting>,
 }
 
 /// Who a target is.

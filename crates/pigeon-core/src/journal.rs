@@ -52,6 +52,7 @@ mod tests {
             outcome: Outcome::Delivered { what: "stored in INBOX".into() },
             branches: vec![],
             duration_us: 1234,
+            snapshot_age_ms: None,
         };
         assert_eq!(
             line(&receipt),

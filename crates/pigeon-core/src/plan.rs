@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::address::Address;
@@ -19,8 +20,19 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AddressRules {
-    /// The characters that set off the detail of a sub-address (`user+detail`); empty: there are no sub-addresses.
+    /// The characters that set off the detail of a sub-address (`user+detail`), none of them a letter or a digit; empty: there are no sub-addresses.
+    #[serde(deserialize_with = "read_separators")]
     pub separators: String,
+}
+
+fn read_separators<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.chars().find(|letter| letter.is_alphanumeric()) {
+        Some(letter) => Err(D::Error::custom(format!(
+            "{letter:?} is part of names: separators are signs such as \"+\" and \"-\""
+        ))),
+        None => Ok(text),
+    }
 }
 
 impl Default for AddressRules {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -10,11 +10,12 @@ use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, UnitWeighter};
 
 use crate::address::Address;
+use crate::clock::{TimedOut, with_limit};
 use crate::directory::{AliasPattern, Id, Lookup, Nobody, Resolution, Scope, Target, TargetKind};
 use crate::plan::{Branch, BranchTarget, Plan, Planned};
 use crate::ports::directory::{Directory, DirectoryError};
 use crate::service::Catalogue;
-use crate::setting::{Layer, Setting};
+use crate::setting::Setting;
 use crate::srs;
 use crate::timestamp::Timestamp;
 
@@ -27,6 +28,10 @@ struct Kept {
 
 /// How often at most the directory is asked what changed.
 const FEED_INTERVAL: Duration = Duration::from_millis(100);
+/// How often at most it is asked again after it gave no answer.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How long one delivery waits for the feed: a directory that is slow must not make known recipients slow.
+const FEED_PATIENCE: Duration = Duration::from_millis(250);
 /// The position of a feed that nobody follows yet.
 const NOT_STARTED: u64 = u64::MAX;
 /// How many addresses a server keeps plans for.
@@ -59,7 +64,22 @@ pub struct Planner {
     /// Answers read before this position may have missed a change; `NOT_STARTED` before the first look-up.
     floor: AtomicU64,
     asked_at: AtomicI64,
+    /// When the directory answered last, in microseconds.
+    answered_at: AtomicI64,
+    /// Whether it gave no answer when it was asked last.
+    is_behind: AtomicBool,
     shared: SharedPlans,
+}
+
+/// How far a planner follows its directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Following {
+    /// The position of the change log up to which every change is known.
+    pub position: u64,
+    /// When the directory answered last; none: not yet.
+    pub answered_at: Option<Timestamp>,
+    /// Whether it gave no answer when it was asked last.
+    pub is_behind: bool,
 }
 
 /// Plans by the settings they were made from: accounts with nothing of their own share those of their domain,
@@ -112,6 +132,8 @@ impl Planner {
             feed_seq: AtomicU64::new(0),
             floor: AtomicU64::new(NOT_STARTED),
             asked_at: AtomicI64::new(i64::MIN),
+            answered_at: AtomicI64::new(i64::MIN),
+            is_behind: AtomicBool::new(false),
             shared: SharedPlans::default(),
         }
     }
@@ -147,9 +169,34 @@ impl Planner {
         self.kept.clear();
     }
 
+    /// How far the directory is followed.
+    #[must_use]
+    pub fn following(&self) -> Following {
+        let answered_at = self.answered_at.load(Ordering::Acquire);
+        Following {
+            position: self.feed_seq.load(Ordering::Acquire),
+            answered_at: (answered_at != i64::MIN).then(|| Timestamp::from_micros(answered_at)),
+            is_behind: self.is_behind.load(Ordering::Acquire),
+        }
+    }
+
+    /// How old the last good snapshot is, while the directory gives no answer.
+    #[must_use]
+    pub fn snapshot_age(&self, now: Timestamp) -> Option<Duration> {
+        let Following { answered_at, is_behind, .. } = self.following();
+        let age = now.micros().saturating_sub(answered_at?.micros());
+        is_behind.then(|| Duration::from_micros(u64::try_from(age).unwrap_or_default()))
+    }
+
+    fn answered(&self, at: Timestamp) {
+        self.answered_at.fetch_max(at.micros(), Ordering::AcqRel);
+        self.is_behind.store(false, Ordering::Release);
+    }
+
     async fn follow(&self, now: Timestamp) {
         let asked = self.asked_at.load(Ordering::Acquire);
-        if asked.saturating_add(FEED_INTERVAL.as_micros().try_into().unwrap_or(i64::MAX)) > now.micros()
+        let interval = if self.is_behind.load(Ordering::Acquire) { RETRY_INTERVAL } else { FEED_INTERVAL };
+        if asked.saturating_add(interval.as_micros().try_into().unwrap_or(i64::MAX)) > now.micros()
             && asked <= now.micros()
         {
             return;
@@ -158,9 +205,17 @@ impl Planner {
         if self.asked_at.compare_exchange(asked, now.micros(), Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
-        match self.directory.feed(self.feed_seq.load(Ordering::Acquire)).await {
-            Ok(feed) => self.take_in(feed),
-            Err(error) => tracing::warn!("{error}; recipients that are known go on as they were last seen"),
+        let feed = self.directory.feed(self.feed_seq.load(Ordering::Acquire));
+        let why = match with_limit(&*self.catalogue.tools().clock, FEED_PATIENCE, feed).await {
+            Ok(Ok(feed)) => {
+                self.take_in(feed);
+                return self.answered(now);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(TimedOut) => "the directory does not say in time what changed".to_owned(),
+        };
+        if !self.is_behind.swap(true, Ordering::AcqRel) {
+            tracing::warn!("{why}; recipients that are known go on as they were last seen");
         }
     }
 
@@ -197,6 +252,7 @@ impl Planner {
 
     async fn make(&self, address: &Address, now: Timestamp) -> Result<Kept, DirectoryError> {
         let lookup = self.directory.lookup(address).await?;
+        self.answered(now);
         let kept = match lookup {
             Lookup::None(nobody) => self.plan_nobody(address, nobody, now),
             Lookup::Found(resolution) => self.plan_found(address, resolution, now),
@@ -287,16 +343,10 @@ impl Planner {
         Branch { to, via: target.via, plan, alias }
     }
 
-    /// What is written about aliases in the domain of the alias that names the target.
+    /// What is written about aliases where the alias is that names the target.
     fn alias_plan(&self, target: &Target, now: Timestamp) -> Option<Arc<Plan>> {
-        let named_by = target.via.last()?;
-        let is_at_home = match &target.to {
-            TargetKind::Account(account, _) => *account.address.domain() == named_by.domain,
-            TargetKind::External(..) => true,
-        };
-        let innermost = if is_at_home { Layer::Domain } else { Layer::System };
-        let is_about = |setting: &&Setting| setting.name.service == "alias" && setting.layer <= innermost;
-        let settings: Vec<Setting> = target.settings.iter().filter(is_about).cloned().collect();
+        let is_about = |setting: &&Setting| setting.name.service == "alias";
+        let settings: Vec<Setting> = target.alias_settings.iter().filter(is_about).cloned().collect();
         if settings.is_empty() {
             return None;
         }

@@ -59,4 +59,7 @@ pub struct Receipt {
     pub branches: Vec<BranchRecord>,
     /// From the end of the data to the outcome, in microseconds.
     pub duration_us: u64,
+    /// How old the last good snapshot of the directory was, in milliseconds; none: the directory answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_age_ms: Option<u64>,
 }

@@ -65,7 +65,11 @@ impl Catalogue {
     /// # Errors
     /// A sentence that names the key, the layer and what is allowed.
     pub fn validate(&self, layer: Layer, name: &SettingName, content: &Content) -> Result<(), String> {
-        self.descriptor(&name.service)?.validate(layer, &name.key, content)
+        self.descriptor(&name.service)?.validate(layer, &name.key, content)?;
+        if matches!(content, Content::Range(_)) && self.is_secret(name) {
+            return Err(format!("{name} is a secret: it has no range to choose from"));
+        }
+        Ok(())
     }
 
     /// What is to be written for a setting that was checked: every value in the form that its type writes, so

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pigeon_core::receipt::Receipt;
 use pigeon_core::timestamp::Timestamp;
 use pigeon_testkit::memory::World;
 
@@ -9,6 +10,8 @@ use crate::{ANN, BOB, MAIL, SENDER, world};
 
 /// Longer than the interval at which the feed is asked.
 const MOMENT: Duration = Duration::from_millis(150);
+/// Longer than that at which a feed is asked again that gave no answer.
+const RETRY: Duration = Duration::from_millis(1100);
 
 async fn folder(world: &World, recipient: &str) -> String {
     let text = world.mail(SENDER, recipient, MAIL).await.outcome.text();
@@ -82,15 +85,39 @@ async fn a_change_between_two_first_look_ups_is_not_missed() {
 #[tokio::test]
 async fn known_recipients_are_served_while_the_directory_is_down() {
     let world = world();
-    folder(&world, ANN).await;
+    let age = |receipt: &Receipt| receipt.snapshot_age_ms;
+    assert_eq!(age(&*world.mail(SENDER, ANN, MAIL).await), None);
     world.directory.set_down(true);
     world.clock.advance(MOMENT);
-    assert_eq!(folder(&world, ANN).await, "INBOX");
+    let receipt = world.mail(SENDER, ANN, MAIL).await;
+    assert_eq!((receipt.outcome.text().as_str(), age(&receipt)), ("stored in INBOX", Some(150)));
     let transaction = world.transaction(SENDER, None);
     assert_eq!(world.admit(BOB, &transaction).await.unwrap_err().code, 451);
     world.directory.set_down(false);
     world.set_elsewhere(ANN, "keep.how", "Up");
+    world.clock.advance(RETRY);
+    let receipt = world.mail(SENDER, ANN, MAIL).await;
+    assert_eq!((receipt.outcome.text().as_str(), age(&receipt)), ("stored in Up", None));
+}
+
+#[tokio::test]
+async fn a_directory_that_hangs_does_not_hold_up_known_recipients() {
+    let world = world();
+    assert_eq!(folder(&world, ANN).await, "INBOX");
+    world.directory.set_stalled(true);
     world.clock.advance(MOMENT);
+    let began = std::time::Instant::now();
+    assert!(world.mail(SENDER, ANN, MAIL).await.snapshot_age_ms.is_some());
+    assert!(began.elapsed() < RETRY, "one delivery waited {:?}", began.elapsed());
+    let feeds = world.directory.feeds();
+    for _ in 0..5 {
+        world.clock.advance(MOMENT);
+        assert_eq!(folder(&world, ANN).await, "INBOX");
+    }
+    assert!(world.directory.feeds() <= feeds + 1, "a directory that hangs is asked once a second");
+    world.directory.set_stalled(false);
+    world.set_elsewhere(ANN, "keep.how", "Up");
+    world.clock.advance(RETRY);
     assert_eq!(folder(&world, ANN).await, "Up");
 }
 

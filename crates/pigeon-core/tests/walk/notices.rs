@@ -202,8 +202,13 @@ async fn the_setting_is_that_of_the_domain_whose_alias_it_is() {
     };
     let error = refused(pigeon_core::setting::Layer::Account).unwrap_err();
     assert!(error.contains("alias.notice_to at the account layer") && error.contains("domain"), "{error}");
+    world.account("zoe@example.com");
+    act(&world, "zoe@example.com", "reject");
+    world.set("example.com", "alias.notice_to", "other@example.com");
+    world.alias(TEAM, &[ANN, "zoe@example.com"]);
     send(&world, 1).await;
-    assert_eq!(world.sent()[0].recipient, OWNER);
+    let to: Vec<String> = world.sent().into_iter().map(|sent| sent.recipient).collect();
+    assert_eq!(to, [OWNER]);
     // The system's value holds where the domain says nothing, and a pin of the system wins.
     world.pin("system", "alias.notice_to", "root@example.net");
     send(&world, 2).await;

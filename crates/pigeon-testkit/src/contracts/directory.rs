@@ -47,10 +47,11 @@ pub struct Fixture {
     pub destroy: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
-/// The catalogue that fixtures open their directories with: the core's own groups of settings.
+/// The catalogue that fixtures open their directories with: the core's own groups of settings, and a service whose
+/// keys depend on each other.
 #[must_use]
 pub fn catalogue(clock: Arc<TestClock>) -> Arc<Catalogue> {
-    Arc::new(Catalogue::new(&[], Tools { clock, hostname: "mx.example.org".into() }))
+    Arc::new(Catalogue::new(&[settings::SPAN], Tools { clock, hostname: "mx.example.org".into() }))
 }
 
 /// Runs the whole suite; `make` makes a new empty directory each time, with a clock that the suite moves.
@@ -77,6 +78,8 @@ pub async fn directory_contract(make: impl Fn(Arc<TestClock>) -> Fixture) {
     settings::pins_hold_against_inner_layers(&site()).await;
     settings::ranges_bind_inner_layers(&site()).await;
     settings::pins_change_and_lapse(&site()).await;
+    settings::values_that_contradict_each_other_are_refused(&site()).await;
+    settings::secrets_are_in_no_log_and_no_refusal(&site()).await;
     feed::every_change_tells_exactly_what_it_touched(&site()).await;
     feed::a_quiet_feed_is_empty(&site()).await;
     feed::plain_sql_edits_are_seen(&site()).await;

@@ -69,6 +69,7 @@ pub fn receipt(id: &str, at: Timestamp, recipient: &str, targets: &[&str]) -> Re
         outcome: outcome.clone(),
         branches: targets.iter().map(branch).collect(),
         duration_us: 1234,
+        snapshot_age_ms: None,
     }
 }
 

@@ -38,6 +38,7 @@ struct Tables {
 pub struct MemoryDirectory {
     tables: Mutex<Tables>,
     is_down: AtomicBool,
+    is_stalled: AtomicBool,
     lookups: AtomicU64,
     feeds: AtomicU64,
 }
@@ -126,6 +127,11 @@ impl MemoryDirectory {
         self.is_down.store(is_down, Ordering::SeqCst);
     }
 
+    /// Whether the change feed gives no answer at all, as if the database hung.
+    pub fn set_stalled(&self, is_stalled: bool) {
+        self.is_stalled.store(is_stalled, Ordering::SeqCst);
+    }
+
     /// How many look-ups were asked so far.
     #[must_use]
     pub fn lookups(&self) -> u64 {
@@ -164,6 +170,9 @@ impl Directory for MemoryDirectory {
 
     async fn feed(&self, since: u64) -> Result<Feed, DirectoryError> {
         self.feeds.fetch_add(1, Ordering::SeqCst);
+        if self.is_stalled.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.check_up()?;
         let tables = lock(&self.tables);
         let changed = tables.changed.iter().filter(|(_, seq)| **seq > since);
@@ -237,7 +246,8 @@ impl Tables {
             note(Scope::Domain(of.clone()));
             let settings = self.settings_of(&[None, Some(of)]);
             let to = TargetKind::External(address.clone(), of.clone());
-            into.add(Target { to, via: via.to_vec(), settings });
+            let alias_settings = settings.clone();
+            into.add(Target { to, via: via.to_vec(), settings, alias_settings });
             return true;
         };
         note(Scope::Domain(domain.clone()));
@@ -258,7 +268,8 @@ impl Tables {
             into.scopes.push(Scope::Account(account.id.clone()));
             let settings = self.settings_of(&[None, Some(domain), Some(&account.id)]);
             let to = TargetKind::Account(account.clone(), detail);
-            into.add(Target { to, via: via.to_vec(), settings });
+            let alias_settings = of.map(|of| self.settings_of(&[None, Some(of)])).unwrap_or_default();
+            into.add(Target { to, via: via.to_vec(), settings, alias_settings });
             return true;
         }
         let alias = self

@@ -59,6 +59,11 @@ fn head(out: &mut dyn Write, receipt: &Receipt, paper: Paper) -> io::Result<()> 
     } else {
         format!("{}  {}", moment(receipt.at), receipt.id)
     };
+    if let Some(age) = receipt.snapshot_age_ms {
+        origin.push_str("  directory as of ");
+        origin.push_str(&span(age.saturating_mul(1000)));
+        origin.push_str(" before");
+    }
     if !receipt.message_id.is_empty() {
         origin.push_str("  <");
         origin.push_str(&printable(&receipt.message_id));
@@ -150,6 +155,7 @@ mod tests {
             outcome,
             branches,
             duration_us: 1234,
+            snapshot_age_ms: None,
         }
     }
 

@@ -209,8 +209,27 @@ pub(super) async fn settings_of_all_layers_come_along(site: &Site) {
     let own = settings.iter().find(|setting| setting.layer == Layer::Account).expect("the account's own");
     assert_eq!((own.name.to_string(), own.by.as_str()), ("trace.max_hops".to_owned(), "root"));
     assert_eq!(own.content, pigeon_core::setting::Content::Value(3.into()));
+    assert_eq!(site.target("ann@example.org").await.alias_settings, [], "no alias leads there");
+    // An alias has the settings of its own domain, wherever its target is.
+    site.alias("sales@example.net", &["bob@example.org"]).await;
+    site.alias("shop@example.org", &["sales@example.net"]).await;
+    for alias in ["sales@example.net", "shop@example.org"] {
+        let target = site.target(alias).await;
+        let own = layers_and_values(&target.alias_settings);
+        assert_eq!(own, ["system 1", "domain 4"], "{alias}: of the last alias");
+        assert!(target.settings.iter().any(|setting| setting.layer == Layer::Account), "{alias}");
+    }
     // Names change, settings stay.
     site.apply(rename("ann@example.org", "anna@example.org")).await;
     site.apply(rename("example.org", "example.com")).await;
     assert_eq!(shown(&site.target("anna@example.com").await.settings), shown(&settings));
+}
+
+/// `system 1`, for settings that are values.
+fn layers_and_values(settings: &[Setting]) -> Vec<String> {
+    let shown = settings.iter().filter_map(|setting| match &setting.content {
+        pigeon_core::setting::Content::Value(value) => Some(format!("{} {value}", setting.layer)),
+        pigeon_core::setting::Content::Range(_) => None,
+    });
+    shown.collect()
 }

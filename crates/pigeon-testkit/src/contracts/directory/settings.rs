@@ -3,15 +3,52 @@
 use std::time::Duration;
 
 use pigeon_core::clock::Clock as _;
+use pigeon_core::delivery::Delivery;
 use pigeon_core::directory::Change;
+use pigeon_core::fault::Fault;
+use pigeon_core::outcome::Next;
 use pigeon_core::rights::Actor;
+use pigeon_core::service::{Contradiction, Descriptor, HIDDEN, NoConfig, Service, Stage, Tools};
 use pigeon_core::setting::{Content, ContentKind, Pin};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Site, actor, at, grant, limit, parse, pin, set, unset};
 
 const HOPS: &str = "trace.max_hops";
 const ANN: &str = "ann@example.org";
+
+/// A service whose two keys must not cross.
+pub(super) const SPAN: Descriptor = Descriptor::of::<Spanning>();
+
+/// From when to when.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Span {
+    from: Option<u32>,
+    to: Option<u32>,
+}
+
+struct Spanning;
+
+impl Service for Spanning {
+    const NAME: &'static str = "span";
+    const STAGE: Stage = Stage::Decide;
+    type Config = NoConfig;
+    type Settings = Span;
+    fn open(_config: NoConfig, _tools: &Tools) -> Result<Self, Fault> {
+        Ok(Self)
+    }
+    async fn handle(&self, _settings: &Span, _delivery: &mut Delivery) -> Result<Next, Fault> {
+        Ok(Next::Continue)
+    }
+    fn contradictions(settings: &Span) -> Vec<Contradiction> {
+        let is_crossed = settings.from.zip(settings.to).is_some_and(|(from, to)| to < from);
+        let allowed = "to must not lie before from".to_owned();
+        is_crossed.then(|| Contradiction { keys: ["from", "to"], allowed }).into_iter().collect()
+    }
+}
 
 async fn people(site: &Site) -> (Actor, Actor) {
     site.domain("example.org").await;
@@ -45,6 +82,8 @@ pub(super) async fn values_are_checked_on_write(site: &Site) {
     check_refused(site, &ann, set(at(ANN), "tracer.max_hops", 9, Pin::None), &["tracer", "trace"]).await;
     check_refused(site, &ann, set(at(ANN), HOPS, "many", Pin::None), &[HOPS, "account", "many"]).await;
     check_refused(site, &ann, set(at(ANN), HOPS, -1, Pin::None), &[HOPS, "-1"]).await;
+    let letters = set(at("example.org"), "address.separators", "+x", Pin::None);
+    check_refused(site, &super::root(), letters, &["address.separators", "'x'"]).await;
     check_refused(
         site,
         &super::root(),
@@ -144,4 +183,55 @@ pub(super) async fn pins_change_and_lapse(site: &Site) {
     site.clock.advance(Duration::from_secs(3600));
     site.try_as(&ann, change()).await.expect("a setting after the pin lapsed");
     check_refused(site, &admin, hour, &["past"]).await;
+}
+
+pub(super) async fn values_that_contradict_each_other_are_refused(site: &Site) {
+    const FROM: &str = "span.from";
+    const TO: &str = "span.to";
+    let (admin, ann) = people(site).await;
+    // At one layer.
+    site.try_as(&ann, set(at(ANN), FROM, 10, Pin::None)).await.expect("a setting");
+    let words = [TO, "account", "5", FROM, "10", "to must not lie before from"];
+    check_refused(site, &ann, set(at(ANN), TO, 5, Pin::None), &words).await;
+    assert_eq!(site.directory.settings(&at(ANN)).await.expect("settings").len(), 1, "nothing was written");
+    site.try_as(&ann, set(at(ANN), TO, 10, Pin::None)).await.expect("a setting that fits");
+    // A value stands in the place of the one before it.
+    site.try_as(&ann, set(at(ANN), TO, 12, Pin::None)).await.expect("a setting that fits");
+    check_refused(site, &ann, set(at(ANN), FROM, 13, Pin::None), &[FROM, "13", TO, "12"]).await;
+    // Over layers: with the outer values that hold there, not with those that lose.
+    site.try_as(&admin, set(at("example.org"), FROM, 20, Pin::None)).await.expect("a setting");
+    site.try_as(&ann, set(at(ANN), TO, 11, Pin::None)).await.expect("the account's own from holds");
+    site.apply(unset(at(ANN), FROM)).await;
+    check_refused(site, &ann, set(at(ANN), TO, 19, Pin::None), &[TO, "19", FROM, "20", "domain"]).await;
+    site.try_as(&ann, set(at(ANN), TO, 21, Pin::None)).await.expect("a setting that fits");
+    // What an outer layer writes later is not refused for what is inside of it.
+    site.try_as(&admin, set(at("example.org"), FROM, 30, Pin::None)).await.expect("a setting");
+    // Nor is a value that loses against a pin: it holds nowhere.
+    site.try_as(&admin, set(at("example.org"), TO, 40, Pin::Domain)).await.expect("a pin");
+    site.apply(set(at(ANN), TO, 3, Pin::None)).await;
+    // Other keys and services are free.
+    site.try_as(&ann, set(at(ANN), HOPS, 9, Pin::None)).await.expect("a setting");
+}
+
+pub(super) async fn secrets_are_in_no_log_and_no_refusal(site: &Site) {
+    const SECRETS: &str = "redirect.srs_secrets";
+    let (admin, _) = people(site).await;
+    site.apply(set(at("system"), SECRETS, json!(["hunter2"]), Pin::None)).await;
+    site.apply(set(at("system"), SECRETS, json!(["hunter3", "hunter2"]), Pin::None)).await;
+    site.apply(pin(at("system"), SECRETS, Pin::System)).await;
+    let change = set(at("example.org"), SECRETS, json!(["mine"]), Pin::None);
+    match site.try_as(&admin, change).await {
+        Ok(_) => panic!("a pinned secret was written over"),
+        Err(error) => assert!(!error.to_string().contains("hunter"), "{error}"),
+    }
+    let kept = site.directory.settings(&at("system")).await.expect("settings");
+    assert_eq!(kept[0].content, Content::Value(json!(["hunter3", "hunter2"])), "the secret itself is kept");
+    site.apply(unset(at("system"), SECRETS)).await;
+    let log = site.directory.changes(0, 100).await.expect("the log");
+    let shown = serde_json::to_string(&log).expect("JSON");
+    assert!(!shown.contains("hunter"), "a secret is in the log: {shown}");
+    let last = log.last().and_then(|row| row.before.as_ref()).expect("the row before");
+    assert_eq!(last["content"], json!({ "value": HIDDEN }));
+    let range = limit(at("system"), SECRETS, json!({"one_of": [["hunter2"]]}), Pin::None);
+    check_refused(site, &super::root(), range, &[SECRETS, "secret"]).await;
 }
