@@ -29,7 +29,8 @@ pub(crate) async fn apply(
 ) -> Outcome<Applied> {
     let mut work = Work::begin(rows, catalogue, actor).await?;
     let written = work.make(change).await?;
-    let log = work.log(redacted(serde_json::to_value(change))?, written.before, written.after);
+    let kept = catalogue.change_without_secret(change.clone());
+    let log = work.log(redacted(serde_json::to_value(kept))?, written.before, written.after);
     let seq = rows.commit(log, written.writes).await?;
     Ok(Applied { seq, notes: written.notes, orphans: written.orphans })
 }

@@ -218,8 +218,12 @@ impl<'a, S: Source> Walk<'a, S> {
     }
 
     fn branch(&mut self, to: TargetKind, settings: Vec<Setting>) {
-        let via = self.via.iter().map(|(_, pattern)| pattern.clone()).collect();
-        self.branches.push(Target { to, via, settings });
+        let via: Vec<AliasPattern> = self.via.iter().map(|(_, pattern)| pattern.clone()).collect();
+        let owner = via
+            .last()
+            .and_then(|alias| self.domains.values().flatten().find(|known| known.row.name == alias.domain));
+        let alias_settings = owner.map(|known| known.settings.clone()).unwrap_or_default();
+        self.branches.push(Target { to, via, settings, alias_settings });
     }
 
     /// Follows an alias to all its ends; what cannot be followed leaves its mark and costs no other target.

@@ -2,8 +2,10 @@
 
 use pigeon_core::directory::{Entry, Id, Place};
 use pigeon_core::rights::{Reach, may_write};
+use pigeon_core::service::Catalogue;
 use pigeon_core::setting::{Content, ContentKind, Pin, Setting, SettingName};
 use pigeon_core::timestamp::Timestamp;
+use serde_json::Value;
 
 use super::super::failure::{Failure, Outcome};
 use super::super::rows::{Owner, Write};
@@ -29,8 +31,15 @@ impl Site {
         self.own.iter().find(is_it).cloned()
     }
 
-    fn outer(&self, name: &SettingName) -> Vec<Setting> {
-        self.outer.iter().filter(|setting| setting.name == *name).cloned().collect()
+    /// What the outer layers say about one name, for refusals and notes: a secret is not to be read in them.
+    fn outer(&self, name: &SettingName, catalogue: &Catalogue) -> Vec<Setting> {
+        let about = self.outer.iter().filter(|setting| setting.name == *name).cloned();
+        about.map(|setting| catalogue.without_secret(setting)).collect()
+    }
+
+    /// All that is written here and further out.
+    fn written(&self) -> Vec<Setting> {
+        self.own.iter().chain(&self.outer).cloned().collect()
     }
 
     fn entry(&self, setting: Setting) -> Entry {
@@ -62,9 +71,12 @@ impl Work<'_> {
             by: self.who.clone(),
         };
         let held = self.authority.at(&site.reach).unwrap_or_default();
-        let notes = guard::check_against_outer(&setting, &site.outer(name), held, self.now)?;
-        let before = existing.as_ref().map_or(Ok(None), json)?;
-        Ok(Written { notes, ..Written::put(before, site.entry(setting))? })
+        let outer = site.outer(name, self.catalogue);
+        let notes = guard::check_against_outer(&setting, &outer, held, self.now)?;
+        self.catalogue.check_together(&setting, &site.written()).map_err(Failure::invalid)?;
+        let before = existing.as_ref().map_or(Ok(None), |existing| self.logged(existing))?;
+        let after = self.logged(&setting)?;
+        Ok(Written { before, after, notes, ..Written::rows(vec![Write::Put(site.entry(setting))]) })
     }
 
     pub(super) async fn set_pin(
@@ -79,10 +91,11 @@ impl Work<'_> {
         self.may_write(&site, pinning.0, existing.as_ref())?;
         let existing = existing.ok_or_else(|| no_such_setting(place, name, kind))?;
         let (pin, until, reason) = self.checked(pinning)?;
-        let before = json(&existing)?;
+        let before = self.logged(&existing)?;
         let setting = Setting { pin, until, reason, by: self.who.clone(), ..existing };
-        let notes = guard::notes_on(&setting, &site.outer(name), self.now);
-        Ok(Written { notes, ..Written::put(before, site.entry(setting))? })
+        let notes = guard::notes_on(&setting, &site.outer(name, self.catalogue), self.now);
+        let after = self.logged(&setting)?;
+        Ok(Written { before, after, notes, ..Written::rows(vec![Write::Put(site.entry(setting))]) })
     }
 
     pub(super) async fn unset(
@@ -95,8 +108,13 @@ impl Work<'_> {
         let existing = site.existing(name, kind);
         self.may_write(&site, Pin::None, existing.as_ref())?;
         let existing = existing.ok_or_else(|| no_such_setting(place, name, kind))?;
-        let before = json(&existing)?;
+        let before = self.logged(&existing)?;
         Ok(Written { before, ..Written::rows(vec![Write::Drop(site.entry(existing))]) })
+    }
+
+    /// The row for the change log, which keeps no secret.
+    fn logged(&self, setting: &Setting) -> Outcome<Option<Value>> {
+        json(&self.catalogue.without_secret(setting.clone()))
     }
 
     async fn site(&mut self, place: &Place) -> Outcome<Site> {
