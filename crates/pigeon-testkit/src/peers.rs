@@ -15,6 +15,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub mod certificate;
 pub mod client;
 pub mod courier;
 pub mod dovecot;
@@ -23,12 +24,17 @@ pub mod imap;
 mod instance;
 pub mod port;
 pub mod postfix;
+pub mod postgres;
+mod pristine;
+mod processes;
 pub mod sendmail;
+mod server;
 pub mod sink;
 mod stream;
 pub mod tools;
 mod watch;
 
+pub use certificate::PeerTls;
 pub use client::{MailClient, Reply, Submission};
 pub use courier::{Courier, CourierOptions};
 pub use dovecot::{Dovecot, DovecotOptions, DovecotQuota, Mailboxes};
@@ -36,6 +42,7 @@ pub use exim::{Exim, EximOptions};
 pub use imap::ImapClient;
 pub use port::Port;
 pub use postfix::{Postfix, PostfixOptions, QueuedMessage, QueuedRecipient};
+pub use postgres::{Postgres, PostgresAuth, PostgresOptions};
 pub use sendmail::{Sendmail, SendmailOptions};
 pub use sink::{SinkMessage, SinkStage, SmtpSink};
 
@@ -106,7 +113,7 @@ impl Peers {
     /// The cache directory, if it is there: `$PIGEON_PEERS`, or `peers` in cargo's target directory.
     #[must_use]
     pub fn locate() -> Option<Self> {
-        let directory = std::env::var_os("PIGEON_PEERS").map_or_else(default_directory, PathBuf::from);
+        let directory = directory();
         directory.is_dir().then_some(Self { directory })
     }
 
@@ -118,7 +125,11 @@ impl Peers {
     }
 }
 
-fn default_directory() -> PathBuf {
+/// Where the cache directory is or would be.
+pub(crate) fn directory() -> PathBuf {
+    if let Some(directory) = std::env::var_os("PIGEON_PEERS") {
+        return PathBuf::from(directory);
+    }
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let workspace = crates.canonicalize().unwrap_or(crates);
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);

@@ -1,0 +1,3 @@
+CREATE ROLE pigeon LOGIN PASSWORD 'secret'
+CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'secret'
+CREATE DATABASE pigeon OWNER pigeon STRATEGY file_copy
