@@ -6,6 +6,7 @@
 //! [`settle`] is the only place where an [`Outcome`] is made.
 
 mod commit;
+mod elsewhere;
 mod notice;
 mod settle;
 mod trace;
@@ -124,6 +125,8 @@ impl Agent {
                     // RFC 3463 §3.3: X.2.1, the mailbox exists but takes no messages at present.
                     Err(Reply::new(450, (4, 2, 1), "The mailbox is suspended, try again later"))
                 }
+                // The node that keeps the mailbox judges what it is handed.
+                BranchTarget::Account(..) if self.elsewhere(&branch.plan).is_some() => Ok(()),
                 BranchTarget::Account(..) if branch.plan.stage(Stage::Admit).next().is_some() => {
                     self.admission(&job, recipient, branch).await
                 }
@@ -169,6 +172,7 @@ impl Agent {
         }
         let mut walked: Vec<Walked> =
             futures_util::stream::iter(walks).buffered(CONCURRENT_WALKS).collect().await;
+        self.send_elsewhere(&job, &mut walked).await;
         self.commit(&job, &mut walked).await;
         self.remember_finished(&job, envelope, &mut walked).await;
         self.tell_owners(&job, envelope, &mut walked).await;

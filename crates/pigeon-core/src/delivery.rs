@@ -15,6 +15,7 @@ use crate::fault::Fault;
 use crate::folder::Folder;
 use crate::headers::HeaderEdits;
 use crate::message::Message;
+use crate::ports::handover::HandOver;
 use crate::ports::mailstore::{MailStore, Quota, Usage};
 use crate::ports::state::{Memory, State};
 use crate::timestamp::Timestamp;
@@ -26,6 +27,8 @@ pub struct Ports {
     pub state: Arc<dyn State>,
     /// Mailboxes.
     pub mailstore: Arc<dyn MailStore>,
+    /// The other nodes.
+    pub hand_over: Arc<dyn HandOver>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }

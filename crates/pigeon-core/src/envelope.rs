@@ -21,6 +21,8 @@ pub struct Origin {
     pub protocol: Option<&'static str>,
     /// The queue id of the MTA, where it said so.
     pub queue_id: Option<String>,
+    /// The node of this site that handed the message over, where one did.
+    pub handed_over_by: Option<String>,
 }
 
 /// Protocol parameters of `MAIL FROM`.

@@ -70,11 +70,21 @@ impl Default for TraceRules {
     }
 }
 
+/// Where the mailboxes are, in a cluster whose nodes do not share their storage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct StorageRules {
+    /// The node that keeps the mailbox: mail that reaches another node is handed over to it. Unset: every node can
+    /// store it, for all of them share the mail root. `pigeon account move` changes it and takes the mail along.
+    pub node: Option<String>,
+}
+
 /// The groups of settings that the core itself reads.
 pub const CORE_GROUPS: &[Descriptor] = &[
     Descriptor::core_group::<AddressRules>("address"),
     Descriptor::core_group::<TraceRules>("trace"),
     Descriptor::core_group::<RedirectPolicy>("redirect"),
+    Descriptor::core_group::<StorageRules>("storage"),
     Descriptor::core_group::<AliasRules>("alias").down_to(Layer::Domain),
 ];
 
@@ -111,6 +121,8 @@ pub struct Plan {
     pub trace: TraceRules,
     /// What the owners of aliases are told.
     pub alias: AliasRules,
+    /// Where the mailbox is.
+    pub storage: StorageRules,
 }
 
 impl Plan {
@@ -127,12 +139,19 @@ impl Plan {
         let redirect = core_group(&effective, "redirect");
         let trace = core_group(&effective, "trace");
         let alias = core_group(&effective, "alias");
-        Self { steps, effective, redirect, trace, alias }
+        let storage = core_group(&effective, "storage");
+        Self { steps, effective, redirect, trace, alias, storage }
     }
 
     /// The steps of one stage.
     pub fn stage(&self, stage: Stage) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(move |step| step.stage == stage)
+    }
+
+    /// The character that sets off the detail of a sub-address; the first of them where there are several.
+    pub(crate) fn separator(&self) -> char {
+        let rules: AddressRules = core_group(&self.effective, "address");
+        rules.separators.chars().next().unwrap_or('+')
     }
 
     /// `service.key=value (layer)`, for receipts; a key that is nowhere written shows its default.

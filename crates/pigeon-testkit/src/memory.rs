@@ -21,6 +21,7 @@
 mod clock;
 mod directory;
 mod mailstore;
+mod nodes;
 mod state;
 
 use std::fmt::Display;
@@ -49,6 +50,7 @@ use serde_json::Value;
 pub use clock::TestClock;
 pub use directory::{MemoryDirectory, setting};
 pub use mailstore::{MailboxFailure, MemoryMailStore, StoredMail};
+pub use nodes::MemoryNodes;
 pub use state::{MemoryState, Outgoing, StatePart};
 
 /// The host name that a [`World`]'s agent has.
@@ -64,6 +66,8 @@ pub struct World {
     pub state: Arc<MemoryState>,
     /// Mailboxes.
     pub mailstore: Arc<MemoryMailStore>,
+    /// The other nodes; this one is called `here`.
+    pub nodes: Arc<MemoryNodes>,
     /// The time.
     pub clock: Arc<TestClock>,
     /// The agent.
@@ -78,6 +82,7 @@ impl World {
         let directory = Arc::new(MemoryDirectory::default());
         let state = Arc::new(MemoryState::default());
         let mailstore = Arc::new(MemoryMailStore::default());
+        let nodes = Arc::new(MemoryNodes::default());
         let clock = Arc::new(TestClock::default());
         let tools = Tools { clock: Arc::clone(&clock) as _, hostname: HOSTNAME.into() };
         let catalogue = Arc::new(Catalogue::new(services, tools));
@@ -85,10 +90,11 @@ impl World {
         let ports = Ports {
             state: Arc::clone(&state) as _,
             mailstore: Arc::clone(&mailstore) as _,
+            hand_over: Arc::clone(&nodes) as _,
             clock: Arc::clone(&clock) as _,
         };
         let agent = Arc::new(Agent::new(planner, ports));
-        Self { directory, state, mailstore, clock, agent, transactions: AtomicU64::new(0) }
+        Self { directory, state, mailstore, nodes, clock, agent, transactions: AtomicU64::new(0) }
     }
 
     /// An account without a person's name; its domain is made with the first one in it.

@@ -19,6 +19,7 @@ use pigeon_core::delivery::Ports;
 use pigeon_core::plan::CORE_GROUPS;
 use pigeon_core::planner::{KEPT_ADDRESSES, Planner};
 use pigeon_core::ports::directory::{Administration, Directory};
+use pigeon_core::ports::handover::Alone;
 use pigeon_core::ports::mailstore::MailStore;
 use pigeon_core::ports::spool::Spool;
 use pigeon_core::ports::state::State;
@@ -96,8 +97,12 @@ impl Site {
         let capacity = if mode == Mode::Server { KEPT_ADDRESSES } else { 100 };
         let directory_port = Arc::clone(&directory) as Arc<dyn Directory>;
         let planner = Planner::with_capacity(directory_port, Arc::clone(&catalogue), capacity);
-        let ports =
-            Ports { state: Arc::clone(&state) as Arc<dyn State>, mailstore: Arc::clone(&mailstore), clock };
+        let ports = Ports {
+            state: Arc::clone(&state) as Arc<dyn State>,
+            mailstore: Arc::clone(&mailstore),
+            hand_over: Arc::new(Alone { name: config.hostname() }),
+            clock,
+        };
         let agent = Arc::new(Agent::new(planner, ports));
         Ok(Self { config, catalogue, directory, state, mailstore, spool, outbox, agent, mode })
     }

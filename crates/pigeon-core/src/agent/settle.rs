@@ -3,6 +3,7 @@
 use crate::effect::Effect;
 use crate::fault::{Fault, Reply};
 use crate::outcome::Outcome;
+use crate::ports::handover::unreachable_node;
 use crate::ports::mailstore::StoreError;
 use crate::receipt::BranchRecord;
 
@@ -21,6 +22,13 @@ pub(super) enum Ending {
     Nothing,
     /// An earlier attempt ended this branch already.
     Finished,
+    /// Another node keeps the mailbox; with its answer once it took the message.
+    Elsewhere {
+        /// The node.
+        node: String,
+        /// What it said; none before the hand-over, and in a dry run.
+        answer: Option<String>,
+    },
     /// A commit went wrong: what the sender is told.
     Failed(Reply),
 }
@@ -34,6 +42,13 @@ pub(super) fn settle(ending: &Ending, effects: &[Effect], is_dry_run: bool) -> O
         Ending::Reject(reply) => Outcome::Rejected { reply: reply.clone() },
         Ending::Finished => Outcome::Delivered { what: "done by an earlier attempt".to_owned() },
         Ending::Failed(reply) => Outcome::Deferred { reply: reply.clone() },
+        Ending::Elsewhere { node, answer: Some(said) } => {
+            Outcome::Delivered { what: format!("handed over to {node}: {said}") }
+        }
+        Ending::Elsewhere { node, answer: None } if is_dry_run => {
+            Outcome::Delivered { what: format!("would be handed over to {node}") }
+        }
+        Ending::Elsewhere { answer: None, .. } => Outcome::Deferred { reply: unreachable_node() },
         // Nothing enabled, nothing done: a mail is never lost by configuration.
         Ending::Nothing => Outcome::Deferred {
             reply: Reply::new(451, (4, 3, 5), "No delivery is set up for this recipient, try again later"),

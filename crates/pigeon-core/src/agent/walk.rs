@@ -41,13 +41,19 @@ impl Walked {
     }
 
     pub(super) fn note(&mut self, part: &str, decision: &str, reason: String, duration_us: u64) {
-        self.steps.push(StepRecord {
-            service: part.to_owned(),
-            decision: decision.to_owned(),
-            reason,
-            because: Vec::new(),
-            duration_us,
-        });
+        let (service, decision) = (part.to_owned(), decision.to_owned());
+        self.steps.push(StepRecord { service, decision, reason, because: Vec::new(), duration_us });
+    }
+
+    pub(super) fn note_because(
+        &mut self,
+        part: &str,
+        decision: &str,
+        reason: String,
+        because: Vec<String>,
+    ) {
+        let (service, decision) = (part.to_owned(), decision.to_owned());
+        self.steps.push(StepRecord { service, decision, reason, because, duration_us: 0 });
     }
 }
 
@@ -65,7 +71,7 @@ impl Agent {
             walked.ending = Ending::Finished;
             return walked;
         }
-        if let Some(ending) = self.gate(&mut walked, branch) {
+        if let Some(ending) = self.gate(job, &mut walked, branch) {
             walked.ending = ending;
             return walked;
         }
@@ -88,13 +94,7 @@ impl Agent {
         let Some(fault) = check_redirects(&walked.delivery, &walked.plan) else { return Ending::Commit };
         let key = if walked.plan.redirect.allowed { "max_targets" } else { "allowed" };
         let because = vec![walked.plan.provenance("redirect", key, self.planner.catalogue())];
-        walked.steps.push(StepRecord {
-            service: "redirect".to_owned(),
-            decision: "defer".to_owned(),
-            reason: fault.explain(),
-            because,
-            duration_us: 0,
-        });
+        walked.note_because("redirect", "defer", fault.explain(), because);
         Ending::Fault(fault)
     }
 
@@ -163,7 +163,7 @@ impl Agent {
     }
 
     /// What stops a branch before its first step: loops, suspension; and what an address elsewhere does instead of steps.
-    fn gate(&self, walked: &mut Walked, branch: &Branch) -> Option<Ending> {
+    fn gate(&self, job: &Job<'_>, walked: &mut Walked, branch: &Branch) -> Option<Ending> {
         if let Some(why) =
             trace::find_loop(&walked.delivery.message, &walked.delivery.account.address, &walked.plan.trace)
         {
@@ -176,7 +176,9 @@ impl Agent {
                 walked.note("account", "defer", "the account is suspended".to_owned(), 0);
                 Some(Ending::Reject(Reply::new(450, (4, 2, 1), "The mailbox is suspended, try again later")))
             }
-            BranchTarget::Account(..) => None,
+            BranchTarget::Account(..) => {
+                self.elsewhere(&branch.plan).map(|node| self.send_home(job, walked, node))
+            }
             BranchTarget::External(address, _) => {
                 walked.delivery.redirect(address.clone());
                 let via: Vec<String> = branch.via.iter().map(ToString::to_string).collect();
