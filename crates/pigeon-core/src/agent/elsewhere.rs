@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::fault::Reply;
 use crate::headers::HeaderEdits;
 use crate::plan::Plan;
-use crate::ports::handover::{Handed, unreachable_node};
+use crate::ports::handover::{Handed, Parcel, unreachable_node};
 
 impl Agent {
     /// The node that keeps the mailbox, where it is not this one.
@@ -52,8 +52,9 @@ impl Agent {
             let head = trace::head(job, &HeaderEdits::default(), &trace);
             let began = self.ports.clock.elapsed();
             let port = &self.ports.hand_over;
-            let mut answers =
-                port.hand_over(&node, job.transaction, head, job.message, &handed).await.into_iter();
+            let parcel =
+                Parcel { transaction: job.transaction, head, message: job.message, recipients: &handed };
+            let mut answers = port.hand_over(&node, parcel).await.into_iter();
             let span = micros(self.ports.clock.elapsed().saturating_sub(began));
             for index in branches {
                 // A missing answer is none: the MTA tries again.

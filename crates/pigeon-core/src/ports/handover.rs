@@ -19,6 +19,19 @@ pub struct Handed {
     pub original: Option<String>,
 }
 
+/// One message, and for whom it is handed over.
+#[derive(Debug)]
+pub struct Parcel<'a> {
+    /// Its transaction: the reverse-path, and where it came from.
+    pub transaction: &'a Transaction,
+    /// Its header, with this node's trace field.
+    pub head: RenderedHead,
+    /// The owner of its body.
+    pub message: &'a Arc<Message>,
+    /// The recipients.
+    pub recipients: &'a [Handed],
+}
+
 /// Hands mail over to other nodes.
 ///
 /// An answer of success means that the other node has taken the mail as an MTA's: durably, with a receipt of its
@@ -29,14 +42,7 @@ pub trait HandOver: Send + Sync {
     fn here(&self) -> &str;
 
     /// Hands one message over; one answer for each recipient, in their order: what the node said, or the reply.
-    async fn hand_over(
-        &self,
-        node: &str,
-        transaction: &Transaction,
-        head: RenderedHead,
-        message: &Arc<Message>,
-        recipients: &[Handed],
-    ) -> Vec<Result<String, Reply>>;
+    async fn hand_over(&self, node: &str, parcel: Parcel<'_>) -> Vec<Result<String, Reply>>;
 }
 
 /// A site of one node: there is nobody to hand mail over to.
@@ -52,16 +58,10 @@ impl HandOver for Alone {
         &self.name
     }
 
-    async fn hand_over(
-        &self,
-        node: &str,
-        transaction: &Transaction,
-        _: RenderedHead,
-        _: &Arc<Message>,
-        recipients: &[Handed],
-    ) -> Vec<Result<String, Reply>> {
-        tracing::error!("{}: storage.node names {node:?}, and this node knows no other", transaction.id);
-        recipients.iter().map(|_| Err(unreachable_node())).collect()
+    async fn hand_over(&self, node: &str, parcel: Parcel<'_>) -> Vec<Result<String, Reply>> {
+        let id = &parcel.transaction.id;
+        tracing::error!("{id}: storage.node names {node:?}, and this node knows no other");
+        parcel.recipients.iter().map(|_| Err(unreachable_node())).collect()
     }
 }
 

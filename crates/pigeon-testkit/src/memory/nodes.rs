@@ -1,14 +1,11 @@
 //! Other nodes, in memory: what they were handed, and what they answer.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
-use pigeon_core::envelope::Transaction;
 use pigeon_core::fault::Reply;
-use pigeon_core::headers::RenderedHead;
-use pigeon_core::message::Message;
-use pigeon_core::ports::handover::{HandOver, Handed, unreachable_node};
+use pigeon_core::ports::handover::{HandOver, Handed, Parcel, unreachable_node};
 
 use super::lock;
 
@@ -38,17 +35,10 @@ impl HandOver for MemoryNodes {
         "here"
     }
 
-    async fn hand_over(
-        &self,
-        node: &str,
-        _: &Transaction,
-        head: RenderedHead,
-        _: &Arc<Message>,
-        recipients: &[Handed],
-    ) -> Vec<Result<String, Reply>> {
-        assert!(head.prefix.starts_with(b"Received: "), "a hop writes a trace field (RFC 5321 §4.4)");
+    async fn hand_over(&self, node: &str, parcel: Parcel<'_>) -> Vec<Result<String, Reply>> {
+        assert!(parcel.head.prefix.starts_with(b"Received: "), "a hop writes a trace field (RFC 5321 §4.4)");
         let mut answers = Vec::new();
-        for handed in recipients {
+        for handed in parcel.recipients {
             let refusal = lock(&self.refusals).get(&handed.address.to_string()).cloned();
             answers.push(match refusal {
                 _ if node == "lost" => Err(unreachable_node()),
