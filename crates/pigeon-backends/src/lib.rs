@@ -6,4 +6,5 @@ pub mod mailstore;
 pub mod outbox;
 pub mod passwords;
 pub mod spool;
+pub mod sql;
 pub mod state;

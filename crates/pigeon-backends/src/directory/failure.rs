@@ -4,6 +4,8 @@ use std::fmt::Display;
 
 use pigeon_core::ports::directory::DirectoryError;
 
+use crate::sql::SqlError;
+
 /// An error of the database, or an answer that is already one for the person.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -22,6 +24,16 @@ pub(crate) type Outcome<T> = Result<T, Failure>;
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         Self::Engine(Box::new(error))
+    }
+}
+
+impl From<SqlError> for Failure {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::Unusable(what) => Self::Unusable(what),
+            error if error.is_refusal() => Self::invalid(format!("the database does not take it: {error}")),
+            error => Self::Engine(Box::new(error)),
+        }
     }
 }
 
