@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+#[path = "databases/mariadb.rs"]
+mod mariadb;
 #[path = "databases/postgres.rs"]
 mod postgres;
 

@@ -285,6 +285,14 @@ impl Postgres {
     }
 }
 
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Asked to leave at once, it removes its System V shared memory, which only a namespace would do otherwise. If
+        // that fails, it is killed.
+        self.server.stop(Signal::QUIT).unwrap_or_default();
+    }
+}
+
 fn program(name: &str) -> String {
     format!("{PROGRAMS}/{name}")
 }

@@ -111,11 +111,14 @@ impl Server {
         let user = SERVER_USER.to_string();
         let as_user = ["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups"];
         let mut words: Vec<&str> = if is_root() { [&as_user, command].concat() } else { command.to_vec() };
+        // Shared memory of a killed server goes with its namespace.
+        let entering = ["unshare", "--ipc", "--mount", "--propagation", "private"];
         let (root, directory) = (self.root.as_ref().map(|root| root.display().to_string()), self.file(""));
-        let entering = ["unshare", "--mount", "--propagation", "private", "sh", "-c"];
         if let Some(root) = &root {
-            let script = [include_str!("../../peers/enter.sh"), "enter.sh", root, &directory];
+            let script = ["sh", "-c", include_str!("../../peers/enter.sh"), "enter.sh", root, &directory];
             words = [&entering[..], &script, &words].concat();
+        } else if is_root() && has_command("unshare") {
+            words = [&entering[..2], &words].concat();
         }
         let mut inside = Command::new(words.first().copied().unwrap_or_default());
         inside

@@ -1,0 +1,6 @@
+CREATE DATABASE pigeon;
+FLUSH PRIVILEGES;
+CREATE USER pigeon@'%' IDENTIFIED BY 'secret';
+GRANT ALL PRIVILEGES ON pigeon.* TO pigeon@'%';
+CREATE USER replicator@'%' IDENTIFIED BY 'secret';
+GRANT REPLICATION SLAVE ON *.* TO replicator@'%';
