@@ -4,6 +4,7 @@
 pub(crate) mod change;
 pub(crate) mod failure;
 pub(crate) mod fetched;
+pub mod foreign;
 pub(crate) mod guard;
 pub(crate) mod listing;
 pub(crate) mod lookup;

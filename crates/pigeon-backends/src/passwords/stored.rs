@@ -53,7 +53,7 @@ enum Encoding {
 impl Stored {
     pub(super) fn read(stored: &str) -> Result<Self, PasswordError> {
         let Some((name, rest)) = stored.strip_prefix('{').and_then(|rest| rest.split_once('}')) else {
-            return crypt("of a text without {SCHEME}", stored.to_owned());
+            return crypt("", stored.to_owned());
         };
         let upper = name.to_ascii_uppercase();
         let (base, encoding) = match upper.split_once('.') {
@@ -190,7 +190,13 @@ fn crypt(name: &str, hash: String) -> Result<Stored, PasswordError> {
         return Ok(make(hash));
     }
     let is_des = hash.len() == 13 && hash.bytes().all(is_crypt_digit);
-    Err(if is_des { unknown("DES-CRYPT") } else { unknown(name) })
+    Err(match name {
+        _ if is_des => unknown("DES-CRYPT"),
+        "" => unknown("of a text without {SCHEME}"),
+        _ => PasswordError(format!(
+            "behind {{{name}}} there is no crypt string that is known: $argon2id$, $argon2i$, $2y$, $2b$, $2a$, $y$, $6$, $5$ or $1$"
+        )),
+    })
 }
 
 /// The digits of crypt strings: `./0-9A-Za-z`.

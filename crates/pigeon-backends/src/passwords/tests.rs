@@ -171,4 +171,5 @@ fn refusals_say_why() {
     check("{SCRAM-SHA-256}4096,x", "one login mechanism");
     check("{ROT13}frperg", "use ARGON2ID");
     check("frperg", "{SCHEME}");
+    check("{CRYPT}secret", "no crypt string");
 }
