@@ -11,10 +11,11 @@ pub mod sendmail;
 pub mod smtp;
 
 mod sending;
+mod store;
 
 use std::fs::File;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +28,7 @@ use thiserror::Error;
 
 pub use self::sending::Flushed;
 use self::sending::Sending;
-use crate::state::sqlite::SqliteState;
-use crate::state::sqlite::outbox as rows;
+pub use self::store::{Leased, OutboxStore, Verdict};
 
 /// Where an entry stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +84,8 @@ pub struct OutboxRecord {
     pub sender: String,
     /// Who gets it.
     pub recipient: String,
-    /// Its content in `outbox/` of the state directory, until it is sent.
+    /// The name of its content, until it is sent: a file in `outbox/` of the state directory, or rows of the
+    /// database that nodes share.
     pub file: Option<String>,
     /// Octets on the wire.
     pub octets: u64,
@@ -100,6 +101,8 @@ pub struct OutboxRecord {
     pub last_error: String,
     /// When it was made.
     pub created: Timestamp,
+    /// The node that is sending it; none while nobody is, or where the State belongs to one node.
+    pub node: Option<String>,
 }
 
 /// Where outgoing mail goes, and under which name.
@@ -195,15 +198,15 @@ impl Default for Pace {
     }
 }
 
-/// A mail as it is handed over.
-#[derive(Debug, Clone)]
+/// A mail as it is handed over, once.
+#[derive(Debug)]
 pub struct Outgoing {
     /// The reverse-path.
     pub sender: ReversePath,
     /// The one recipient.
     pub recipient: Address,
-    /// The content, lines ended by LF (or CRLF).
-    pub file: PathBuf,
+    /// The content, lines ended by LF (or CRLF); it is read from where it stands.
+    pub content: File,
     /// Octets of the content with lines ended by CRLF.
     pub octets: u64,
     /// Whether there are octets above 127.
@@ -226,14 +229,12 @@ pub enum Refusal {
     },
 }
 
-/// Opens a content; one that is gone can never be sent.
-fn open_content(path: &Path) -> Result<File, Refusal> {
-    File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Refusal::Permanent { status: "5.3.0".into(), text: "the content is gone".into() }
-        }
-        _ => Refusal::Temporary(format!("{} cannot be read: {error}", path.display())),
-    })
+impl Outgoing {
+    /// The content, for reading it once.
+    fn reader(&self) -> Result<File, Refusal> {
+        let unreadable = |error| Refusal::Temporary(format!("the content cannot be read: {error}"));
+        self.content.try_clone().map_err(unreadable)
+    }
 }
 
 /// A way to hand mail over to the MTA.
@@ -263,14 +264,19 @@ impl Outbox {
     ///
     /// # Errors
     /// [`SubmitError`] when the configuration names no way out.
-    pub fn new(state: &SqliteState, config: &OutboxConfig) -> Result<Self, SubmitError> {
-        Ok(Self::with_submit(state, config.submitter()?, config.hello(), Pace::default()))
+    pub fn new(store: Arc<dyn OutboxStore>, config: &OutboxConfig) -> Result<Self, SubmitError> {
+        Ok(Self::with_submit(store, config.submitter()?, config.hello(), Pace::default()))
     }
 
     /// The same with a way out, a host name and a pace of one's own.
     #[must_use]
-    pub fn with_submit(state: &SqliteState, submit: Arc<dyn Submit>, hello: String, pace: Pace) -> Self {
-        Self { sending: Arc::new(Sending { shared: Arc::clone(state.shared()), submit, hello, pace }) }
+    pub fn with_submit(
+        store: Arc<dyn OutboxStore>,
+        submit: Arc<dyn Submit>,
+        hello: String,
+        pace: Pace,
+    ) -> Self {
+        Self { sending: Arc::new(Sending { store, submit, hello, pace }) }
     }
 
     /// Sends for as long as the server runs: at once what this process released, within some seconds what others
@@ -285,59 +291,6 @@ impl Outbox {
     /// When the State cannot be read or written.
     pub async fn flush_once(&self, which: Which) -> Result<Flushed, StateError> {
         self.sending.flush_once(which).await
-    }
-}
-
-/// Looks after the outbox on behalf of administrators.
-pub struct OutboxAdmin<'a> {
-    state: &'a SqliteState,
-}
-
-impl<'a> OutboxAdmin<'a> {
-    /// For that State.
-    #[must_use]
-    pub fn new(state: &'a SqliteState) -> Self {
-        Self { state }
-    }
-
-    /// Entries, oldest first, of one status or of all.
-    ///
-    /// # Errors
-    /// When the State cannot be read.
-    pub async fn list(
-        &self,
-        status: Option<OutboxStatus>,
-        limit: u32,
-    ) -> Result<Vec<OutboxRecord>, StateError> {
-        let list = move |connection: &rusqlite::Connection| rows::list(connection, status, limit);
-        self.state.shared().database.read("cannot be read", list).await
-    }
-
-    /// Makes a waiting or failed entry due now, with all its time before it; false when there is none of that
-    /// number in such a state.
-    ///
-    /// # Errors
-    /// When the State cannot be written.
-    pub async fn retry(&self, id: i64) -> Result<bool, StateError> {
-        let shared = self.state.shared();
-        let now = shared.clock.now();
-        let retry = move |connection: &rusqlite::Connection| rows::retry(connection, id, now);
-        let is_done = shared.database.write("cannot be written", retry).await?;
-        shared.released.notify_one();
-        Ok(is_done)
-    }
-
-    /// Gives an entry up and deletes its content; false when it is being sent, has ended or is not there.
-    ///
-    /// # Errors
-    /// When the State cannot be written.
-    pub async fn cancel(&self, id: i64) -> Result<bool, StateError> {
-        let shared = self.state.shared();
-        let now = shared.clock.now();
-        let cancel = move |connection: &rusqlite::Connection| rows::cancel(connection, id, now);
-        let settled = shared.database.write("cannot be written", cancel).await?;
-        shared.remove_files(settled.unneeded).await;
-        Ok(settled.is_done)
     }
 }
 

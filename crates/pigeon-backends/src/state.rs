@@ -1,15 +1,39 @@
 //! State: what deliveries make. Service memory, finished branches, receipts and the rows of the outbox.
 //!
-//! The port is [`pigeon_core::ports::state::State`]; [`sqlite`] keeps it in files beside the directory.
+//! The port is [`pigeon_core::ports::state::State`]; [`sqlite`] keeps it in files of one host, [`sql`] in a database
+//! that the nodes of a cluster share.
 
+mod counters;
+pub mod nodes;
+mod queue;
+mod spool;
 pub mod sqlite;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use pigeon_core::clock::Clock;
+use pigeon_core::ports::state::State;
 
+pub use self::counters::Tally;
+use self::nodes::Nodes;
 use crate::blocking::Blocking;
+use crate::outbox::OutboxStore;
+
+/// The State as a node uses it: its deliveries, its outbox, its administration.
+#[async_trait]
+pub trait NodeState: State + OutboxStore + Nodes {
+    /// Where it is, for people; no password is in it.
+    fn place(&self) -> String;
+
+    /// What this process counted.
+    fn tally(&self) -> Tally;
+
+    /// Keeps the receipts recorded so far and finishes writes under way, within some seconds; later writes fail.
+    async fn finish(&self);
+}
 
 /// What kind of process uses the State.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pigeon_backends::outbox::smtp::{Patience, Smtp};
 use pigeon_backends::outbox::{
-    Flushed, Outbox, OutboxAdmin, OutboxConfig, OutboxRecord, OutboxStatus, Outgoing, Pace, Refusal, Submit,
-    Which,
+    Flushed, Outbox, OutboxConfig, OutboxRecord, OutboxStatus, OutboxStore as _, Outgoing, Pace, Refusal,
+    Submit, Which,
 };
 use pigeon_backends::state::sqlite::SqliteState;
 use pigeon_backends::state::{Mode, StateOptions};
@@ -32,7 +32,7 @@ const FLUSHED: Flushed = Flushed { sent: 0, deferred: 0, failed: 0 };
 struct Site {
     directory: tempfile::TempDir,
     clock: Arc<TestClock>,
-    state: SqliteState,
+    state: Arc<SqliteState>,
     sink: SmtpSink,
     outbox: Outbox,
 }
@@ -42,11 +42,11 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock::default());
         let options = StateOptions::new(directory.path(), Arc::clone(&clock) as _).with_mode(Mode::OneShot);
-        let state = SqliteState::open(options).unwrap();
+        let state = Arc::new(SqliteState::open(options).unwrap());
         let sink = SmtpSink::smtp().unwrap();
         let submit = format!("smtp://127.0.0.1:{}", sink.port());
         let config = OutboxConfig { submit, hello: "mx.example.org".into() };
-        let outbox = Outbox::new(&state, &config).unwrap();
+        let outbox = Outbox::new(Arc::clone(&state) as _, &config).unwrap();
         Self { directory, clock, state, sink, outbox }
     }
 
@@ -62,7 +62,7 @@ impl Site {
     }
 
     async fn list(&self) -> Vec<OutboxRecord> {
-        OutboxAdmin::new(&self.state).list(None, 100).await.unwrap()
+        self.state.entries(None, 100).await.unwrap()
     }
 
     async fn record(&self, key: &str) -> OutboxRecord {
@@ -211,8 +211,8 @@ async fn administrators_look_retry_and_cancel() {
     site.sink.refuse(AWAY, "550 5.1.1 no such user");
     let (first, second) = (entry("first", "", AWAY).unwrap(), entry("second", "", "b@example.com").unwrap());
     site.release(vec![first, second.clone()]).await;
-    let admin = OutboxAdmin::new(&site.state);
-    let waiting = admin.list(Some(OutboxStatus::Ready), 10).await.unwrap();
+    let admin = &site.state;
+    let waiting = admin.entries(Some(OutboxStatus::Ready), 10).await.unwrap();
     assert_eq!(waiting.iter().map(|record| record.key.as_str()).collect::<Vec<_>>(), ["first", "second"]);
     assert!(admin.cancel(waiting[1].id).await.unwrap());
     assert!(!admin.cancel(waiting[1].id).await.unwrap(), "it has ended");
@@ -258,7 +258,8 @@ async fn a_silent_or_missing_server_is_a_temporary_failure() {
     let short = Duration::from_millis(50);
     let patience = Patience { connect: short, command: short, data: short, block: short, finish: short };
     let smtp = Smtp::new("127.0.0.1", port, "mx.example.org").with_patience(patience);
-    let outbox = Outbox::with_submit(&site.state, Arc::new(smtp), "mx.example.org".into(), Pace::default());
+    let hello = "mx.example.org".into();
+    let outbox = Outbox::with_submit(Arc::clone(&site.state) as _, Arc::new(smtp), hello, Pace::default());
     site.release(vec![redirect("k", "Subject: x\n\n")]).await;
     assert_eq!(outbox.flush_once(Which::Due).await.unwrap(), Flushed { deferred: 1, ..FLUSHED });
     assert!(site.record("k").await.last_error.contains("no answer"));
@@ -290,7 +291,7 @@ async fn servers_without_extensions_and_unwilling_ones_are_spoken_to() {
         said
     });
     let config = OutboxConfig { submit: format!("smtp://127.0.0.1:{port}"), hello: "mx.example.org".into() };
-    let outbox = Outbox::new(&site.state, &config).unwrap();
+    let outbox = Outbox::new(Arc::clone(&site.state) as _, &config).unwrap();
     site.release(vec![redirect("k", "Subject: ü\n\n")]).await;
     assert_eq!(outbox.flush_once(Which::Due).await.unwrap(), Flushed { sent: 1, ..FLUSHED });
     site.release(vec![redirect("l", "Subject: x\n\n")]).await;
@@ -319,7 +320,7 @@ async fn the_sendmail_command_gets_the_mail_and_its_exit_code_counts() {
         std::fs::set_permissions(&command, std::fs::Permissions::from_mode(0o755)).unwrap();
     };
     let config = OutboxConfig { submit: format!("sendmail:{}", command.display()), hello: String::new() };
-    let outbox = Outbox::new(&site.state, &config).unwrap();
+    let outbox = Outbox::new(Arc::clone(&site.state) as _, &config).unwrap();
     let read = |name: &str| std::fs::read_to_string(site.directory.path().join(name)).unwrap();
 
     script(75);
@@ -356,7 +357,10 @@ async fn a_lease_is_renewed_and_one_that_ended_is_taken_over() {
     let site = Site::new();
     site.release(vec![redirect("k", "Subject: x\n\n")]).await;
     let pace = Pace { lease: Duration::from_millis(200), ..Pace::default() };
-    let slow = |span| Outbox::with_submit(&site.state, Arc::new(Slow(span)), "mx.example.org".into(), pace);
+    let slow = |span| {
+        let store = Arc::clone(&site.state) as _;
+        Outbox::with_submit(store, Arc::new(Slow(span)), "mx.example.org".into(), pace)
+    };
     let sending = slow(Duration::from_millis(500));
     let other = async {
         // The first process would have lost the entry by now if it did not renew its lease.
@@ -383,13 +387,13 @@ async fn a_server_sends_at_once_what_it_releases_and_soon_what_others_do() {
     let directory = tempfile::tempdir().unwrap();
     let open = |mode| {
         let options = StateOptions::new(directory.path(), Arc::new(TestClock::default())).with_mode(mode);
-        SqliteState::open(options).unwrap()
+        Arc::new(SqliteState::open(options).unwrap())
     };
     let (server, other, sink) = (open(Mode::Server), open(Mode::OneShot), SmtpSink::smtp().unwrap());
     let run = |poll: Duration| {
         let smtp = Arc::new(Smtp::new("127.0.0.1", sink.port(), "mx.example.org"));
         let pace = Pace { poll, ..Pace::default() };
-        let outbox = Outbox::with_submit(&server, smtp, "mx.example.org".into(), pace);
+        let outbox = Outbox::with_submit(Arc::clone(&server) as _, smtp, "mx.example.org".into(), pace);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         (stop, tokio::spawn(async move { outbox.run(async { drop(stopped.await) }).await }))
     };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pigeon_backends::outbox::smtp::Smtp;
-use pigeon_backends::outbox::{Outbox, OutboxAdmin, OutboxStatus, Pace};
+use pigeon_backends::outbox::{Outbox, OutboxStatus, OutboxStore as _, Pace};
 use pigeon_backends::state::sqlite::SqliteState;
 use pigeon_backends::state::{Mode, StateOptions};
 use pigeon_core::clock::Clock;
@@ -71,7 +71,8 @@ async fn child_that_sends_until_it_is_killed() {
         std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
         std::process::exit(0);
     });
-    Outbox::with_submit(&state, smtp, "mx.example.org".into(), CHILD_PACE).run(std::future::pending()).await;
+    let outbox = Outbox::with_submit(Arc::new(state), smtp, "mx.example.org".into(), CHILD_PACE);
+    outbox.run(std::future::pending()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,8 +104,7 @@ async fn a_sender_that_is_killed_again_and_again_loses_nothing() {
         kills += 1;
     }
     let mut child = start("child_that_sends_until_it_is_killed", directory.path());
-    let admin = OutboxAdmin::new(&state);
-    let count_sent = async || admin.list(Some(OutboxStatus::Sent), u32::MAX).await.unwrap().len();
+    let count_sent = async || state.entries(Some(OutboxStatus::Sent), u32::MAX).await.unwrap().len();
     while count_sent().await < ENTRIES {
         assert!(began.elapsed() < Duration::from_secs(60), "{} of {ENTRIES} are sent", count_sent().await);
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use pigeon_backends::outbox::{OutboxAdmin, OutboxStatus};
+use pigeon_backends::outbox::{OutboxStatus, OutboxStore as _};
 use pigeon_backends::state::sqlite::SqliteState;
 use pigeon_backends::state::{Mode, StateOptions};
 use pigeon_core::clock::Clock as _;
@@ -175,7 +175,7 @@ async fn what_is_no_longer_needed_is_forgotten() {
     state.stage(vec![again], clock.now()).await.unwrap();
     clock.advance(day * 2);
     state.tidy().await.unwrap();
-    let left = OutboxAdmin::new(&state).list(None, 10).await.unwrap();
+    let left = state.entries(None, 10).await.unwrap();
     assert_eq!(left.iter().map(|record| record.key.as_str()).collect::<Vec<_>>(), ["wanted"]);
     assert_eq!(names(&directory.path().join("outbox")), [left[0].file.clone().unwrap()]);
     assert_eq!(state.finished(&["f".to_owned()]).await.unwrap(), ["f"]);
@@ -272,7 +272,7 @@ async fn what_was_acknowledged_survives_kills() {
         assert!(count > 0, "the child acknowledged something before it was killed");
     }
     let state = open(directory.path(), Mode::OneShot);
-    let left = OutboxAdmin::new(&state).list(None, u32::MAX).await.unwrap();
+    let left = state.entries(None, u32::MAX).await.unwrap();
     for key in &acknowledged {
         let record = left.iter().find(|record| record.key == *key).unwrap_or_else(|| panic!("{key} is lost"));
         assert_eq!(record.status, OutboxStatus::Ready, "{key}");

@@ -9,10 +9,10 @@ use anyhow::{Context as _, bail};
 use pigeon_backends::blocking::Blocking;
 use pigeon_backends::directory::sqlite::SqliteDirectory;
 use pigeon_backends::mailstore::maildir::{self, Maildir, MaildirOptions, Owner, SyncMode};
-use pigeon_backends::outbox::{Outbox, OutboxConfig, Which};
+use pigeon_backends::outbox::{Outbox, OutboxConfig, OutboxStore, Which};
 use pigeon_backends::spool::DiskSpool;
 use pigeon_backends::state::sqlite::SqliteState;
-use pigeon_backends::state::{self, StateOptions};
+use pigeon_backends::state::{self, NodeState, StateOptions};
 use pigeon_core::agent::Agent;
 use pigeon_core::clock::Clock;
 use pigeon_core::delivery::Ports;
@@ -62,7 +62,7 @@ pub struct Site {
     /// The control data.
     pub directory: Arc<dyn Administration>,
     /// What deliveries make.
-    pub state: Arc<SqliteState>,
+    pub state: Arc<dyn NodeState>,
     /// The mailboxes.
     pub mailstore: Arc<dyn MailStore>,
     /// Large messages under way.
@@ -88,10 +88,10 @@ impl Site {
             }
         };
         let options = StateOptions::new(&config.state, Arc::clone(&clock)).with_mode(mode.of_state());
-        let state = Arc::new(SqliteState::open(options)?);
+        let state: Arc<dyn NodeState> = Arc::new(SqliteState::open(options)?);
         let mailstore: Arc<dyn MailStore> = Arc::new(open_mailstore(&config, mode)?);
         let outbox_config = OutboxConfig { submit: config.outbox.submit.clone(), hello: config.hostname() };
-        let outbox = Outbox::new(&state, &outbox_config)?;
+        let outbox = Outbox::new(Arc::clone(&state) as Arc<dyn OutboxStore>, &outbox_config)?;
         let spool: Arc<dyn Spool> =
             Arc::new(DiskSpool::new(config.state.join("spool"), config.mail.spool_threshold));
         let capacity = if mode == Mode::Server { KEPT_ADDRESSES } else { 100 };
@@ -115,10 +115,8 @@ impl Site {
                 tracing::warn!("{error}; the outbox waits for the next process");
             }
         }
-        let state = Arc::clone(&self.state);
         if self.mode == Mode::Server {
-            // Closing waits for the disk.
-            drop(tokio::task::spawn_blocking(move || state.close()).await);
+            self.state.finish().await;
         }
     }
 }

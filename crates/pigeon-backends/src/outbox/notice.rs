@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt as _;
 
 use bytes::Bytes;
 use pigeon_core::message::Message;
@@ -14,7 +14,7 @@ use pigeon_core::timestamp::Timestamp;
 use super::OutboxRecord;
 
 /// Of the original's header so much is returned at most.
-const MAX_HEAD_OCTETS: u64 = 32 * 1024;
+const MAX_HEAD_OCTETS: usize = 32 * 1024;
 
 /// A hand-over that failed for good.
 #[derive(Debug, Clone, Copy)]
@@ -33,14 +33,20 @@ pub struct Failure<'a> {
     pub now: Timestamp,
 }
 
-/// The header block of a content; empty when it cannot be read.
+/// The header block of a content, wherever the file stands; empty when it cannot be read.
 #[must_use]
-pub fn head_of(path: &Path) -> Vec<u8> {
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_HEAD_OCTETS).read_to_end(&mut start));
-    if read.is_err() {
-        return Vec::new();
+pub fn head_of(content: &File) -> Vec<u8> {
+    let mut start = vec![0; MAX_HEAD_OCTETS];
+    let mut length = 0;
+    while let Some(rest) = start.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match content.read_at(rest, length as u64) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Vec::new(),
+        }
     }
+    start.truncate(length);
     Message::from_bytes(start).head().to_vec()
 }
 
@@ -169,6 +175,7 @@ mod tests {
             next_attempt: Timestamp::default(),
             last_error: String::new(),
             created: Timestamp::from_seconds(1_795_467_600),
+            node: None,
         };
         let now = Timestamp::from_seconds(1_795_467_700);
         let failure =

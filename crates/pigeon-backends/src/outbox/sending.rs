@@ -1,5 +1,6 @@
 //! The sending side: take what is due under a lease, hand it over, write down how that ended.
 
+use std::fs::File;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,13 +12,16 @@ use pigeon_core::ports::state::{OutboxContent, OutboxEntry, StateError};
 use pigeon_core::timestamp::Timestamp;
 use serde::Serialize;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use super::{Outgoing, Pace, Refusal, Submit, Which, content, notice};
-use crate::state::sqlite::Shared;
-use crate::state::sqlite::outbox::{self as rows, Leased, NewEntry, Verdict};
+use super::{Leased, OutboxStore, Outgoing, Pace, Refusal, Submit, Verdict, Which, notice};
 
 /// How often a server forgets what is no longer needed.
 const TIDY: Duration = Duration::from_secs(3600);
+/// How long a server tries to note that the MTA took an entry: what is not noted is sent again.
+const NOTING: Duration = Duration::from_secs(3600);
+/// Between two attempts to note something.
+const NOTING_WAIT: Duration = Duration::from_millis(500);
 
 /// What a round of sending came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -38,7 +42,7 @@ enum Ended {
 }
 
 pub(super) struct Sending {
-    pub(super) shared: Arc<Shared>,
+    pub(super) store: Arc<dyn OutboxStore>,
     pub(super) submit: Arc<dyn Submit>,
     pub(super) hello: String,
     pub(super) pace: Pace,
@@ -56,8 +60,8 @@ impl Sending {
             let is_full = attempts.len() >= self.pace.at_once;
             tokio::select! {
                 () = &mut shutdown => break,
-                () = self.shared.released.notified(), if !is_full => {}
-                () = self.shared.clock.sleep(self.pace.poll), if !is_full => {}
+                () = self.store.released(), if !is_full => {}
+                () = self.store.clock().sleep(self.pace.poll), if !is_full => {}
                 Some(_) = attempts.join_next() => {}
             }
         }
@@ -74,7 +78,7 @@ impl Sending {
                 for leased in leased {
                     let sending = Arc::clone(self);
                     attempts.spawn(async move {
-                        if let Err(error) = sending.attempt(&leased).await {
+                        if let Err(error) = sending.attempt(&leased, NOTING).await {
                             tracing::error!("outbox {}: {error}", leased.record.id);
                         }
                     });
@@ -85,10 +89,10 @@ impl Sending {
     }
 
     async fn tidy_sometimes(&self, tidied: &mut Option<Duration>) {
-        let elapsed = self.shared.clock.elapsed();
+        let elapsed = self.store.clock().elapsed();
         if tidied.is_none_or(|last: Duration| elapsed.saturating_sub(last) >= TIDY) {
             *tidied = Some(elapsed);
-            if let Err(error) = self.shared.tidy().await {
+            if let Err(error) = self.store.tidy().await {
                 tracing::error!("{error}");
             }
         }
@@ -105,7 +109,7 @@ impl Sending {
                     }
                     self.attempt_all(&leased, &mut flushed).await?;
                 }
-                self.shared.tidy().await?;
+                self.store.tidy().await?;
             }
             Which::Keys(keys) => {
                 for some in keys.chunks(self.pace.at_once.max(1)) {
@@ -118,7 +122,7 @@ impl Sending {
     }
 
     async fn attempt_all(&self, leased: &[Leased], flushed: &mut Flushed) -> Result<(), StateError> {
-        for ended in join_all(leased.iter().map(|leased| self.attempt(leased))).await {
+        for ended in join_all(leased.iter().map(|leased| self.attempt(leased, self.pace.lease))).await {
             match ended? {
                 Ended::Sent => flushed.sent += 1,
                 Ended::Deferred => flushed.deferred += 1,
@@ -129,104 +133,86 @@ impl Sending {
     }
 
     async fn lease(&self, which: Which, room: usize) -> Result<Vec<Leased>, StateError> {
-        let tried = "cannot give out outgoing mail";
-        let now = self.shared.clock.now();
-        let until = now.plus(self.pace.lease);
-        if room == 0 {
-            return Ok(Vec::new());
-        }
-        let database = &self.shared.database;
-        match which {
-            Which::Due => {
-                // Mostly nothing is: a look costs no sync.
-                let has_due = move |connection: &rusqlite::Connection| rows::has_due(connection, now);
-                if !database.read(tried, has_due).await? {
-                    return Ok(Vec::new());
-                }
-                database.write(tried, move |connection| rows::lease_due(connection, room, now, until)).await
-            }
-            Which::Keys(keys) => {
-                database.write(tried, move |connection| rows::lease_keys(connection, &keys, now, until)).await
-            }
-        }
+        if room == 0 { Ok(Vec::new()) } else { self.store.lease(which, room, self.pace.lease).await }
     }
 
-    async fn attempt(&self, leased: &Leased) -> Result<Ended, StateError> {
-        let Some(result) = self.submit_under_lease(leased).await else {
+    /// Sends one entry and notes how that ended; tries to note an acceptance for `noting`.
+    async fn attempt(&self, leased: &Leased, noting: Duration) -> Result<Ended, StateError> {
+        let content = self.store.content(leased).await;
+        let content = content.map_err(|error| Refusal::Temporary(error.to_string()));
+        let head_source =
+            content.as_ref().ok().and_then(Option::as_ref).and_then(|file| file.try_clone().ok());
+        let Some(result) = self.submit_under_lease(leased, content).await else {
             tracing::warn!("outbox {}: another process took it over", leased.record.id);
             return Ok(Ended::Deferred);
         };
-        let verdict = self.judge(leased, result).await?;
+        let verdict = self.judge(leased, result, head_source.as_ref());
         self.report(leased, &verdict);
-        let ended = match verdict {
-            Verdict::Sent { .. } => Ended::Sent,
-            Verdict::Again { .. } => Ended::Deferred,
-            Verdict::Failed { .. } => Ended::Failed,
+        let (ended, noting) = match verdict {
+            Verdict::Sent { .. } => (Ended::Sent, noting),
+            Verdict::Again { .. } => (Ended::Deferred, Duration::ZERO),
+            Verdict::Failed { .. } => (Ended::Failed, Duration::ZERO),
         };
-        let has_notice = matches!(verdict, Verdict::Failed { notice: Some(_), .. });
-        let (row, now) = (leased.clone(), self.shared.clock.now());
-        let settle = move |connection: &rusqlite::Connection| rows::settle(connection, &row, &verdict, now);
-        let settled = self.shared.database.write("cannot note how sending ended", settle).await?;
-        self.shared.remove_files(settled.unneeded).await;
-        if has_notice {
-            self.shared.released.notify_one();
-        }
+        self.note(leased, &verdict, noting).await?;
         Ok(ended)
     }
 
+    async fn note(&self, leased: &Leased, verdict: &Verdict, patience: Duration) -> Result<(), StateError> {
+        let began = Instant::now();
+        loop {
+            let noted = self.store.settle(leased, verdict).await;
+            if noted.is_ok() || began.elapsed() >= patience {
+                return noted;
+            }
+            tokio::time::sleep(NOTING_WAIT).await;
+        }
+    }
+
     /// Submits, and renews the lease meanwhile; nothing when the lease was lost.
-    async fn submit_under_lease(&self, leased: &Leased) -> Option<Result<String, Refusal>> {
-        let mail = match self.outgoing(leased) {
+    async fn submit_under_lease(
+        &self,
+        leased: &Leased,
+        content: Result<Option<File>, Refusal>,
+    ) -> Option<Result<String, Refusal>> {
+        let mail = match content.and_then(|content| outgoing(leased, content)) {
             Ok(mail) => mail,
             Err(refusal) => return Some(Err(refusal)),
         };
         let mut submit = pin!(self.submit.submit(&mail));
+        let mut renewed = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 result = &mut submit => return Some(result),
                 () = tokio::time::sleep(self.pace.lease / 4) => {}
             }
-            if !self.renew(leased).await {
-                return None;
+            let asked = Instant::now();
+            match self.store.renew(leased, self.pace.lease).await {
+                Ok(true) => renewed = asked,
+                Ok(false) => return None,
+                // The lease is still good for a while: the State may answer again before it ends.
+                Err(_) if renewed.elapsed() < self.pace.lease * 3 / 4 => {}
+                Err(error) => {
+                    tracing::error!("outbox {}: {error}", leased.record.id);
+                    return None;
+                }
             }
         }
     }
 
-    async fn renew(&self, leased: &Leased) -> bool {
-        let until = self.shared.clock.now().plus(self.pace.lease);
-        let (id, lease) = (leased.record.id, leased.lease.clone());
-        let renew = move |connection: &rusqlite::Connection| rows::renew(connection, id, &lease, until);
-        self.shared.database.write("cannot renew a lease", renew).await.unwrap_or(false)
-    }
-
-    fn outgoing(&self, leased: &Leased) -> Result<Outgoing, Refusal> {
-        let record = &leased.record;
-        let broken = |what: &str| Refusal::Permanent { status: "5.3.0".into(), text: what.into() };
-        let file = record.file.as_deref().ok_or_else(|| broken("the content is gone"))?;
-        Ok(Outgoing {
-            sender: ReversePath::parse(&record.sender).map_err(|_| broken("the sender is no address"))?,
-            recipient: Address::parse(&record.recipient)
-                .map_err(|_| broken("the recipient is no address"))?,
-            file: content::path(self.shared.database.directory(), file),
-            octets: record.octets,
-            is_8bit: record.is_8bit,
-        })
-    }
-
-    async fn judge(&self, leased: &Leased, result: Result<String, Refusal>) -> Result<Verdict, StateError> {
-        let now = self.shared.clock.now();
+    fn judge(&self, leased: &Leased, result: Result<String, Refusal>, content: Option<&File>) -> Verdict {
+        let now = self.store.clock().now();
         let (status, error) = match result {
-            Ok(reply) => return Ok(Verdict::Sent { reply }),
+            Ok(reply) => return Verdict::Sent { reply },
             Err(Refusal::Permanent { status, text }) => (status, text),
             Err(Refusal::Temporary(error)) if now.since(leased.record.created) < self.pace.give_up => {
-                return Ok(Verdict::Again { at: now.plus(self.wait(leased.record.attempts)), error });
+                return Verdict::Again { at: now.plus(self.wait(leased.record.attempts)), error };
             }
             // RFC 3463 §3.5: X.4.7, delivery time expired.
             Err(Refusal::Temporary(error)) => ("5.4.7".into(), format!("given up: {error}")),
         };
-        let notice = self.notice(leased, &status, &error, now).await?;
-        Ok(Verdict::Failed { error, notice })
+        let notice = self.notice(leased, (&status, &error), content, now);
+        Verdict::Failed { error, notice }
     }
 
     /// 30 s, 1 min, 2 min, … 4 h, each a fifth more or less, so that entries of one outage do not come together.
@@ -239,37 +225,25 @@ impl Sending {
         doubled.min(self.pace.longest_wait) * (800 + random) / 1000
     }
 
-    /// A notice to the sender, durable but not yet in the outbox. The null sender gets none (RFC 5321 §4.5.5).
-    async fn notice(
+    /// A notice to the sender. The null sender gets none (RFC 5321 §4.5.5).
+    fn notice(
         &self,
         leased: &Leased,
-        status: &str,
-        error: &str,
+        (status, error): (&str, &str),
+        content: Option<&File>,
         now: Timestamp,
-    ) -> Result<Option<NewEntry>, StateError> {
+    ) -> Option<OutboxEntry> {
         let record = &leased.record;
-        let Ok(ReversePath::Address(sender)) = ReversePath::parse(&record.sender) else { return Ok(None) };
-        let path = record.file.as_deref().map(|file| content::path(self.shared.database.directory(), file));
-        let head = self
-            .shared
-            .blocking("cannot be read", move || Ok(path.map(|path| notice::head_of(&path))))
-            .await?;
-        let failure = notice::Failure {
-            hello: &self.hello,
-            record,
-            status,
-            error,
-            head: head.as_deref().unwrap_or_default(),
-            now,
-        };
-        let entry = OutboxEntry {
+        let Ok(ReversePath::Address(sender)) = ReversePath::parse(&record.sender) else { return None };
+        let head = content.map(notice::head_of).unwrap_or_default();
+        let failure = notice::Failure { hello: &self.hello, record, status, error, head: &head, now };
+        Some(OutboxEntry {
             key: format!("notice:{}:{}", record.key, record.created.micros()),
             on_behalf_of: record.on_behalf_of.clone(),
             sender: ReversePath::Null,
             recipient: sender,
             content: OutboxContent::Own(notice::compose(&failure)),
-        };
-        Ok(self.shared.write_contents(vec![entry], now).await?.pop())
+        })
     }
 
     fn report(&self, leased: &Leased, verdict: &Verdict) {
@@ -291,4 +265,16 @@ impl Sending {
             why.replace(|letter: char| letter.is_control(), "?"),
         );
     }
+}
+
+fn outgoing(leased: &Leased, content: Option<File>) -> Result<Outgoing, Refusal> {
+    let record = &leased.record;
+    let broken = |what: &str| Refusal::Permanent { status: "5.3.0".into(), text: what.into() };
+    Ok(Outgoing {
+        sender: ReversePath::parse(&record.sender).map_err(|_| broken("the sender is no address"))?,
+        recipient: Address::parse(&record.recipient).map_err(|_| broken("the recipient is no address"))?,
+        content: content.ok_or_else(|| broken("the content is gone"))?,
+        octets: record.octets,
+        is_8bit: record.is_8bit,
+    })
 }

@@ -36,7 +36,7 @@ impl Sendmail {
 #[async_trait]
 impl Submit for Sendmail {
     async fn submit(&self, mail: &Outgoing) -> Result<String, Refusal> {
-        let content = super::open_content(&mail.file)?;
+        let content = mail.reader()?;
         let sender = if mail.sender.address().is_none() { "<>".to_owned() } else { mail.sender.to_string() };
         let recipient = mail.recipient.to_string();
         let mut child = Command::new(&self.command)

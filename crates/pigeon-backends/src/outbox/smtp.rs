@@ -180,7 +180,7 @@ fn mail_command(mail: &Outgoing, offers: &Extensions) -> Result<String, Refusal>
 #[async_trait]
 impl Submit for Smtp {
     async fn submit(&self, mail: &Outgoing) -> Result<String, Refusal> {
-        let file = super::open_content(&mail.file)?;
+        let file = mail.reader()?;
         let mut dialog = self.connect().await?;
         let offers = self.greet(&mut dialog).await?;
         self.envelope(&mut dialog, mail, &offers).await?;
@@ -204,7 +204,7 @@ mod tests {
             let mail = Outgoing {
                 sender: ReversePath::parse(sender).unwrap(),
                 recipient: Address::parse("user@example.org").unwrap(),
-                file: "x".into(),
+                content: tempfile::tempfile().unwrap(),
                 octets: 1000,
                 is_8bit: true,
             };

@@ -7,10 +7,11 @@
 mod connection;
 mod database;
 mod memory;
-pub(crate) mod outbox;
+mod nodes;
+mod outbox;
 mod receipts;
 mod recorder;
-mod spool;
+mod store;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,8 +28,10 @@ use tokio::sync::Notify;
 use self::connection::RECEIPTS;
 use self::database::{Database, failed};
 use self::outbox::NewEntry;
-use self::recorder::{Keeping, Recorder};
-use super::{Mode, StateOptions};
+use self::recorder::Keeping;
+use super::counters::{Counters, Tally};
+use super::queue::Recorder;
+use super::{Mode, NodeState, StateOptions, spool};
 use crate::outbox::OutboxStatus;
 use crate::outbox::content::{self, Content};
 
@@ -37,15 +40,16 @@ pub struct SqliteState {
     shared: Arc<Shared>,
 }
 
-/// What the State and the outbox use together.
-pub(crate) struct Shared {
-    pub(crate) database: Arc<Database>,
-    pub(crate) clock: Arc<dyn Clock>,
+/// What the ports of the State use together.
+struct Shared {
+    database: Arc<Database>,
+    clock: Arc<dyn Clock>,
     /// Wakes the outbox of this process when entries were released.
-    pub(crate) released: Notify,
+    released: Notify,
     /// Whether this process released any.
     has_released: AtomicBool,
     keep: Duration,
+    counters: Arc<Counters>,
     recorder: Option<Recorder>,
 }
 
@@ -58,11 +62,12 @@ impl SqliteState {
     pub fn open(options: StateOptions) -> Result<Self, StateError> {
         let StateOptions { directory, mode, keep_days, clock } = options;
         let keep = Duration::from_secs(u64::from(keep_days) * 24 * 3600);
+        let counters = Arc::new(Counters::default());
         let recorder = match mode {
             Mode::OneShot => None,
             Mode::Server => {
                 let (directory, clock) = (directory.clone(), Arc::clone(&clock));
-                Some(Recorder::start(Keeping { directory, clock, keep })?)
+                Some(recorder::start(Keeping { directory, clock, keep }, Arc::clone(&counters))?)
             }
         };
         let database = Arc::new(Database::open(directory, mode)?);
@@ -72,42 +77,48 @@ impl SqliteState {
             released: Notify::new(),
             has_released: AtomicBool::new(false),
             keep,
+            counters,
             recorder,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
     /// Keeps the receipts recorded so far and finishes writes under way; later writes fail. Blocks for as long
     /// as that takes.
     pub fn close(&self) {
-        if let Some(recorder) = &self.shared.recorder {
-            recorder.close();
+        self.shared.close();
+    }
+}
+
+#[async_trait]
+impl NodeState for SqliteState {
+    fn place(&self) -> String {
+        self.shared.database.directory().display().to_string()
+    }
+
+    fn tally(&self) -> Tally {
+        let waiting = self.shared.recorder.as_ref().map_or(0, Recorder::waiting);
+        self.shared.counters.tally(waiting)
+    }
+
+    async fn finish(&self) {
+        let shared = Arc::clone(&self.shared);
+        // Closing waits for the disk.
+        if tokio::task::spawn_blocking(move || shared.close()).await.is_err() {
+            tracing::error!("the State could not be closed in order");
         }
-        self.shared.database.close();
-    }
-
-    /// Whether deliveries of this process released something for the outbox.
-    #[must_use]
-    pub fn has_released(&self) -> bool {
-        self.shared.has_released.load(Ordering::Acquire)
-    }
-
-    /// Forgets what is no longer needed: expired memory, finished branches and ended hand-overs of long ago, held
-    /// entries that the MTA never came back for, old receipts. The outbox of a server does it now and then.
-    ///
-    /// # Errors
-    /// When the files cannot be read or written.
-    pub async fn tidy(&self) -> Result<(), StateError> {
-        self.shared.tidy().await
     }
 }
 
 impl Shared {
-    pub(crate) async fn tidy(&self) -> Result<(), StateError> {
+    fn close(&self) {
+        if let Some(recorder) = &self.recorder {
+            recorder.close();
+        }
+        self.database.close();
+    }
+
+    async fn tidy(&self) -> Result<(), StateError> {
         let now = self.clock.now();
         let forget = move |connection: &rusqlite::Connection| {
             memory::forget(connection, now)?;
@@ -133,7 +144,7 @@ impl Shared {
         let prune = move || {
             let mut connection = connection::open(&directory, RECEIPTS)?;
             let error = |why: String| failed(&directory, "cannot be tidied", &why);
-            spool::take_in(&directory, &mut connection, now).map_err(|why| error(why.to_string()))?;
+            receipts::take_in(&directory, &mut connection, now).map_err(|why| error(why.to_string()))?;
             while receipts::prune(&mut connection, before, 1000).map_err(|why| error(why.to_string()))? > 0 {}
             Ok(())
         };
@@ -141,7 +152,7 @@ impl Shared {
     }
 
     /// Deletes contents that no row needs.
-    pub(crate) async fn remove_files(&self, files: Vec<String>) {
+    async fn remove_files(&self, files: Vec<String>) {
         if files.is_empty() {
             return;
         }
@@ -156,7 +167,7 @@ impl Shared {
     }
 
     /// Runs blocking work where this process does such work.
-    pub(crate) async fn blocking<T, F>(&self, tried: &'static str, work: F) -> Result<T, StateError>
+    async fn blocking<T, F>(&self, tried: &'static str, work: F) -> Result<T, StateError>
     where
         T: Send + 'static,
         F: FnOnce() -> Result<T, StateError> + Send + 'static,
@@ -166,7 +177,7 @@ impl Shared {
     }
 
     /// Writes contents durably.
-    pub(crate) async fn write_contents(
+    async fn write_contents(
         &self,
         entries: Vec<OutboxEntry>,
         now: Timestamp,
@@ -257,9 +268,10 @@ impl State for SqliteState {
         if receipts.is_empty() {
             return;
         }
+        self.shared.counters.count(receipts);
         if let Some(recorder) = &self.shared.recorder {
             recorder.record(receipts);
-        } else if let Err(error) = spool::append(self.shared.database.directory(), receipts) {
+        } else if let Err(error) = spool::append(self.shared.database.directory(), receipts, None) {
             let directory = self.shared.database.directory().display();
             tracing::error!("the receipts cannot be kept in {directory}: {error}");
         }
@@ -274,7 +286,7 @@ impl State for SqliteState {
             let directory = shared.database.directory();
             let mut connection = connection::open(directory, RECEIPTS)?;
             let error = |why: String| failed(directory, "cannot read receipts", &why);
-            spool::take_in(directory, &mut connection, shared.clock.now())
+            receipts::take_in(directory, &mut connection, shared.clock.now())
                 .map_err(|why| error(why.to_string()))?;
             receipts::find(&connection, &query).map_err(|why| error(why.to_string()))
         };

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use pigeon_core::directory::Place;
 use pigeon_core::plan::Plan;
-use pigeon_core::ports::state::{ReceiptQuery, State as _};
+use pigeon_core::ports::state::ReceiptQuery;
 use pigeon_core::setting::Setting;
 use serde::Serialize;
 use serde_json::json;
@@ -116,7 +116,7 @@ async fn check_inside(session: &Session, findings: &mut Vec<Finding>) -> anyhow:
     findings.push(Finding::of("directory", directory));
     let query = ReceiptQuery { limit: 1, ..ReceiptQuery::default() };
     let state = match session.site.state.receipts(&query).await {
-        Ok(_) => Ok(session.site.config.state.display().to_string()),
+        Ok(_) => Ok(session.site.state.place()),
         Err(error) => Err(Problem::new(error.to_string(), "see that the directory is there and writable")),
     };
     findings.push(Finding::of("State", state));

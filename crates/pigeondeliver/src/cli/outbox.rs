@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
-use pigeon_backends::outbox::{OutboxAdmin, OutboxRecord, OutboxStatus};
+use pigeon_backends::outbox::{OutboxRecord, OutboxStatus};
 use serde_json::{Value, json};
 
 use super::Global;
@@ -87,13 +87,13 @@ pub(super) async fn run(global: &Global, command: OutboxCommand) -> anyhow::Resu
 }
 
 async fn list(session: &Session, args: &ListArgs) -> anyhow::Result<()> {
-    let admin = OutboxAdmin::new(&session.site.state);
+    let state = &session.site.state;
     let mut records = Vec::new();
     match args.status {
-        Some(status) => records = admin.list(Some(status.of_outbox()), args.limit).await?,
+        Some(status) => records = state.entries(Some(status.of_outbox()), args.limit).await?,
         None => {
             for status in [Status::Held, Status::Ready, Status::Sending, Status::Failed] {
-                records.extend(admin.list(Some(status.of_outbox()), args.limit).await?);
+                records.extend(state.entries(Some(status.of_outbox()), args.limit).await?);
             }
         }
     }
@@ -106,7 +106,7 @@ async fn list(session: &Session, args: &ListArgs) -> anyhow::Result<()> {
         for record in &records {
             table.row([
                 (record.id.to_string().as_str(), Tone::Strong),
-                (record.status.word(), tone(record.status)),
+                (standing(record).as_str(), tone(record.status)),
                 (record.recipient.as_str(), Tone::Plain),
                 (if record.sender.is_empty() { "<>" } else { record.sender.as_str() }, Tone::Plain),
                 (record.on_behalf_of.as_str(), Tone::Dim),
@@ -121,6 +121,14 @@ async fn list(session: &Session, args: &ListArgs) -> anyhow::Result<()> {
         }
         table.write(out)
     })
+}
+
+/// Where it stands; and who is sending it, where nodes share the State.
+fn standing(record: &OutboxRecord) -> String {
+    match &record.node {
+        Some(node) => format!("{} by {node}", record.status.word()),
+        None => record.status.word().to_owned(),
+    }
 }
 
 /// When an entry is tried next, where it will be.
@@ -157,12 +165,12 @@ enum Act {
 }
 
 async fn each(session: &Session, numbers: Numbers, act: Act) -> anyhow::Result<()> {
-    let admin = OutboxAdmin::new(&session.site.state);
+    let state = &session.site.state;
     let (mut done, mut refused) = (Vec::new(), Vec::new());
     for number in numbers.numbers {
         let is_done = match act {
-            Act::Retry => admin.retry(number).await?,
-            Act::Cancel => admin.cancel(number).await?,
+            Act::Retry => state.retry(number).await?,
+            Act::Cancel => state.cancel(number).await?,
         };
         if is_done { &mut done } else { &mut refused }.push(number);
     }

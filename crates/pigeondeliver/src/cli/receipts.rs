@@ -2,7 +2,7 @@
 
 use clap::Args;
 use pigeon_core::address::Address;
-use pigeon_core::ports::state::{ReceiptQuery, State as _};
+use pigeon_core::ports::state::ReceiptQuery;
 use pigeon_core::receipt::Receipt;
 use serde_json::{Value, json};
 

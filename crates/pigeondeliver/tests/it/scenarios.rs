@@ -168,8 +168,7 @@ impl Scenario {
     }
 
     async fn show_outbox(&mut self) {
-        let admin = pigeon_backends::outbox::OutboxAdmin::new(&self.site.state);
-        for entry in admin.list(None, 100).await.unwrap() {
+        for entry in self.site.state.entries(None, 100).await.unwrap() {
             // A rewritten sender carries a hash and a day.
             let rewritten = entry.sender.strip_prefix("SRS0=").and_then(|rest| rest.splitn(3, '=').nth(2));
             let sender = rewritten.map_or(entry.sender.clone(), |rest| format!("SRS0=hash=day={rest}"));

@@ -32,12 +32,16 @@ pub(super) const STATE: Kind = Kind {
     migrations: &[include_str!("migrations/state_0001_initial.sql")],
 };
 
-/// Receipts, apart from the rest so that their bulk neither blocks nor slows a durable commit.
+/// Receipts and the registry of nodes, apart from the rest so that their bulk neither blocks nor slows a durable
+/// commit.
 pub(super) const RECEIPTS: Kind = Kind {
     file: "receipts.sqlite",
     synchronous: "NORMAL",
     checkpoint_pages: 4000,
-    migrations: &[include_str!("migrations/receipts_0001_initial.sql")],
+    migrations: &[
+        include_str!("migrations/receipts_0001_initial.sql"),
+        include_str!("migrations/receipts_0002_nodes.sql"),
+    ],
 };
 
 /// Why work on a database failed.

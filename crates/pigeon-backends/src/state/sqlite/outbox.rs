@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::connection::{WorkError, WorkResult};
 use crate::outbox::content::Content;
-use crate::outbox::{OutboxRecord, OutboxStatus};
+use crate::outbox::{Leased, OutboxRecord, OutboxStatus};
 
 /// Held entries that no retry of the MTA released for so long are given up.
 const HELD: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -32,17 +32,10 @@ pub(crate) struct NewEntry {
     pub(crate) content: Content,
 }
 
-/// An entry that this process alone may send until the lease ends.
+/// How an attempt ended, with the content of a notice written already.
 #[derive(Debug, Clone)]
-pub(crate) struct Leased {
-    pub(crate) record: OutboxRecord,
-    pub(crate) lease: String,
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone)]
-pub(crate) enum Verdict {
-    Sent { reply: String },
+pub(crate) enum Ending {
+    Sent,
     Again { at: Timestamp, error: String },
     Failed { error: String, notice: Option<NewEntry> },
 }
@@ -184,23 +177,23 @@ pub(crate) fn renew(connection: &Connection, id: i64, lease: &str, until: Timest
 pub(crate) fn settle(
     connection: &Connection,
     leased: &Leased,
-    verdict: &Verdict,
+    ending: &Ending,
     now: Timestamp,
 ) -> WorkResult<Settled> {
     let (id, lease) = (leased.record.id, leased.lease.as_str());
     let mut settled = Settled::default();
-    let changed = match verdict {
-        Verdict::Sent { .. } => connection.execute(
+    let changed = match ending {
+        Ending::Sent => connection.execute(
             "UPDATE outbox SET status = 'sent', file = NULL, lease = NULL, last_error = '', changed = ?2 \
              WHERE id = ?1 AND status <> 'cancelled'",
             params![id, now.micros()],
         )?,
-        Verdict::Again { at, error } => connection.execute(
+        Ending::Again { at, error } => connection.execute(
             "UPDATE outbox SET status = 'ready', lease = NULL, next_attempt = ?3, last_error = ?4, changed = ?5 \
              WHERE id = ?1 AND status = 'sending' AND lease = ?2",
             params![id, lease, at.micros(), error, now.micros()],
         )?,
-        Verdict::Failed { error, notice } => {
+        Ending::Failed { error, notice } => {
             let changed = connection.execute(
                 "UPDATE outbox SET status = 'failed', lease = NULL, last_error = ?3, changed = ?4 \
                  WHERE id = ?1 AND status = 'sending' AND lease = ?2",
@@ -215,7 +208,7 @@ pub(crate) fn settle(
         }
     };
     settled.is_done = changed > 0;
-    if matches!(verdict, Verdict::Sent { .. }) {
+    if matches!(ending, Ending::Sent) {
         settled.unneeded.extend(unneeded(connection, leased.record.file.as_deref())?);
     }
     Ok(settled)
@@ -302,5 +295,6 @@ fn record(row: &Row<'_>) -> rusqlite::Result<OutboxRecord> {
         next_attempt: Timestamp::from_micros(row.get(10)?),
         last_error: row.get(11)?,
         created: Timestamp::from_micros(row.get(12)?),
+        node: None,
     })
 }

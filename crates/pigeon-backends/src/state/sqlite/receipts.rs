@@ -1,68 +1,23 @@
 //! The rows of receipts: kept in batches, found by address or Message-ID, forgotten after a while.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use pigeon_core::address::Address;
 use pigeon_core::ports::state::ReceiptQuery;
 use pigeon_core::receipt::Receipt;
 use pigeon_core::timestamp::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
-use sha2::{Digest as _, Sha256};
 
 use super::connection::WorkResult;
+use crate::state::spool::{self, Taken};
+use crate::state::words::{self, Packed};
 
 /// Receipts that share a part of the table of words: two to the power of this.
 const PART_BITS: u32 = 14;
 /// Receipts are kept nearly in the order of their time; those of other processes come late by less than this.
 const DISORDER: Duration = Duration::from_secs(24 * 3600);
-
-/// A receipt ready for its row.
-pub(super) struct Packed {
-    at: i64,
-    detail: Vec<u8>,
-    words: BTreeSet<i64>,
-}
-
-impl Packed {
-    /// Nothing when it cannot be written as JSON, which no receipt can cause.
-    pub(super) fn new(receipt: &Receipt) -> Option<Self> {
-        let mut detail = Vec::with_capacity(1024);
-        serde_json::to_writer(&mut detail, receipt).ok()?;
-        Some(Self { at: receipt.at.micros(), detail, words: words_of(receipt) })
-    }
-}
-
-/// The form in which addresses are compared.
-fn address_key(text: &str) -> String {
-    Address::parse(text).map_or_else(|_| text.to_lowercase(), |address| address.key())
-}
-
-fn word(kind: u8, text: &str) -> i64 {
-    let digest = Sha256::new().chain_update([kind]).chain_update(text).finalize();
-    digest.iter().take(8).fold(0, |word, byte| word << 8 | i64::from(*byte))
-}
-
-fn address_word(key: &str) -> i64 {
-    word(b'a', key)
-}
-
-fn message_word(message_id: &str) -> i64 {
-    word(b'm', message_id)
-}
-
-fn words_of(receipt: &Receipt) -> BTreeSet<i64> {
-    let targets = receipt.branches.iter().map(|branch| &branch.target);
-    // Mostly the recipient is the one target: parsed and hashed once.
-    let addresses: BTreeSet<&String> = targets.chain([&receipt.recipient]).collect();
-    let mut words: BTreeSet<i64> =
-        addresses.into_iter().map(|text| address_word(&address_key(text))).collect();
-    if !receipt.message_id.is_empty() {
-        words.insert(message_word(&receipt.message_id));
-    }
-    words
-}
 
 /// Keeps receipts, in one transaction.
 pub(super) fn insert(connection: &mut Connection, batch: &[Packed]) -> WorkResult<()> {
@@ -89,12 +44,7 @@ fn insert_rows(connection: &Connection, batch: &[Packed]) -> WorkResult<()> {
 }
 
 /// Keeps the receipts of a spool file, unless that was done before; `file` is its name.
-pub(super) fn insert_file(
-    connection: &mut Connection,
-    file: &str,
-    batch: &[Packed],
-    now: Timestamp,
-) -> WorkResult<()> {
+fn insert_file(connection: &mut Connection, file: &str, batch: &[Packed], now: Timestamp) -> WorkResult<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let is_new = transaction
         .execute("INSERT OR IGNORE INTO taken (file, at) VALUES (?1, ?2)", params![file, now.micros()])?;
@@ -104,14 +54,22 @@ pub(super) fn insert_file(
     Ok(transaction.commit()?)
 }
 
+/// Takes in what processes that do not stay left, if anything.
+pub(super) fn take_in(directory: &Path, connection: &mut Connection, now: Timestamp) -> io::Result<()> {
+    for path in spool::waiting(directory)? {
+        let Some(mut taken) = Taken::open(path)? else { continue };
+        let batch: Vec<Packed> =
+            taken.next(usize::MAX, usize::MAX)?.into_iter().map(|(_, packed)| packed).collect();
+        insert_file(connection, &taken.name(), &batch, now)
+            .map_err(|error| io::Error::other(error.to_string()))?;
+        taken.remove()?;
+    }
+    Ok(())
+}
+
 /// Receipts that match, newest first.
 pub(super) fn find(connection: &Connection, query: &ReceiptQuery) -> WorkResult<Vec<Receipt>> {
-    let word = match (&query.message_id, &query.address) {
-        (Some(message_id), _) => Some(message_word(message_id)),
-        (None, Some(address)) => Some(address_word(&address_key(address))),
-        (None, None) => None,
-    };
-    let mut found = match word {
+    let mut found = match words::of_query(query) {
         Some(word) => find_by_word(connection, word, query)?,
         None => find_by_time(connection, query)?,
     };
@@ -135,7 +93,7 @@ fn find_by_word(connection: &Connection, word: i64, query: &ReceiptQuery) -> Wor
         let mut rows = statement.query([part, word, after])?;
         while found.len() < query.limit as usize {
             let Some(row) = rows.next()? else { break };
-            found.extend(unpack(row)?.filter(|receipt| is_match(receipt, query)));
+            found.extend(unpack(row)?.filter(|receipt| words::is_match(receipt, query)));
         }
     }
     Ok(found)
@@ -162,15 +120,6 @@ fn find_by_time(connection: &Connection, query: &ReceiptQuery) -> WorkResult<Vec
 fn unpack(row: &Row<'_>) -> rusqlite::Result<Option<Receipt>> {
     let detail = row.get_ref(0)?.as_bytes().unwrap_or_default();
     Ok(serde_json::from_slice(detail).ok())
-}
-
-fn is_match(receipt: &Receipt, query: &ReceiptQuery) -> bool {
-    let is_address = query.address.as_ref().is_none_or(|wanted| {
-        let wanted = address_key(wanted);
-        let targets = receipt.branches.iter().map(|branch| &branch.target);
-        targets.chain([&receipt.recipient]).any(|text| address_key(text) == wanted)
-    });
-    is_address && query.message_id.as_ref().is_none_or(|wanted| receipt.message_id == *wanted)
 }
 
 /// Forgets up to `limit` receipts made before `before`; returns how many.
@@ -212,13 +161,8 @@ fn expired(
         if row.get::<_, i64>(1)? >= before.micros() {
             break;
         }
-        let words = unpack(row)?.map(|receipt| words_of(&receipt)).unwrap_or_default();
+        let words = unpack(row)?.map(|receipt| words::of_receipt(&receipt)).unwrap_or_default();
         expired.push((row.get(2)?, words));
     }
     Ok(expired)
-}
-
-/// The name of a spool file as the table `taken` has it.
-pub(super) fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,8 +1,7 @@
-//! Keeps receipts without making a delivery wait: a bounded queue and a thread that empties it in batches.
+//! Keeps receipts in `receipts.sqlite`, in a thread of its own.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pigeon_core::clock::Clock;
@@ -12,48 +11,15 @@ use rusqlite::Connection;
 
 use super::connection::{self, RECEIPTS};
 use super::database::failed;
-use super::receipts::{self, Packed};
-use super::spool;
+use super::receipts;
+use crate::state::counters::Counters;
+use crate::state::queue::{IDLE, Queue, Recorder};
+use crate::state::words::Packed;
 
-/// Receipts that may wait; more are lost, and counted.
-const CAPACITY: usize = 10_000;
-/// So many are kept at once without waiting for more.
-const BATCH: usize = 2_000;
-/// How long the first of a batch waits for others.
-const GATHER: Duration = Duration::from_millis(60);
-/// How often an idle server looks for what other processes left.
-const IDLE: Duration = Duration::from_secs(5);
 /// How often expired receipts are looked for.
 const PRUNE: Duration = Duration::from_secs(60);
 /// Expired receipts forgotten in one transaction, or twice as many as came in.
 const PRUNE_BATCH: usize = 1_000;
-/// How long a reader waits for receipts that are in the queue.
-const FLUSH: Duration = Duration::from_secs(5);
-
-/// The queue and its thread.
-pub(super) struct Recorder {
-    queue: Arc<Queue>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-#[derive(Default)]
-struct Queue {
-    inside: Mutex<Inside>,
-    /// Tells the thread that there is work.
-    work: Condvar,
-    /// Tells readers that a batch was kept.
-    kept: Condvar,
-}
-
-#[derive(Default)]
-struct Inside {
-    pending: Vec<Arc<Receipt>>,
-    lost: u64,
-    taken: u64,
-    kept: u64,
-    is_urgent: bool,
-    is_closing: bool,
-}
 
 /// What the thread needs besides the queue.
 pub(super) struct Keeping {
@@ -62,103 +28,12 @@ pub(super) struct Keeping {
     pub(super) keep: Duration,
 }
 
-impl Recorder {
-    pub(super) fn start(keeping: Keeping) -> Result<Self, StateError> {
-        let mut connection = connection::open(&keeping.directory, RECEIPTS)?;
-        let directory = keeping.directory.clone();
-        let queue = Arc::new(Queue::default());
-        let thread = std::thread::Builder::new().name("receipts".into()).spawn({
-            let queue = Arc::clone(&queue);
-            move || keep(&queue, &mut connection, &keeping)
-        });
-        let thread = thread
-            .map_err(|error| failed(&directory, "cannot keep receipts in a thread", &error.to_string()))?;
-        Ok(Self { queue, thread: Mutex::new(Some(thread)) })
-    }
-
-    pub(super) fn record(&self, receipts: &[Arc<Receipt>]) {
-        let mut inside = self.queue.lock();
-        if inside.is_closing || inside.pending.len() + receipts.len() > CAPACITY {
-            let is_first = inside.lost == 0;
-            inside.lost += receipts.len() as u64;
-            drop(inside);
-            if is_first {
-                tracing::error!("receipts come faster than they can be kept: some are lost");
-            }
-            return;
-        }
-        let before = inside.pending.len();
-        inside.pending.extend(receipts.iter().cloned());
-        inside.taken += receipts.len() as u64;
-        let is_news = before == 0 || (before < BATCH && inside.pending.len() >= BATCH);
-        drop(inside);
-        // Seldom: waking a thread costs more than all the rest.
-        if is_news {
-            self.queue.work.notify_one();
-        }
-    }
-
-    /// Waits until what was recorded so far is kept.
-    pub(super) fn flush(&self) {
-        let mut inside = self.queue.lock();
-        let goal = inside.taken;
-        if inside.kept >= goal || inside.is_closing {
-            return;
-        }
-        inside.is_urgent = true;
-        self.queue.work.notify_one();
-        let is_waiting = |inside: &mut Inside| inside.kept < goal;
-        drop(self.queue.kept.wait_timeout_while(inside, FLUSH, is_waiting));
-    }
-
-    /// Keeps what is in the queue and ends the thread.
-    pub(super) fn close(&self) {
-        self.queue.lock().is_closing = true;
-        self.queue.work.notify_one();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that keeps receipts died");
-        }
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next receipts to keep, none after some idle time; with whether there will be no more.
-    fn next_batch(&self) -> (Vec<Arc<Receipt>>, bool) {
-        let mut inside = self.lock();
-        if inside.pending.is_empty() && !inside.is_closing {
-            let is_idle = |inside: &mut Inside| inside.pending.is_empty() && !inside.is_closing;
-            inside =
-                self.work.wait_timeout_while(inside, IDLE, is_idle).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        if !inside.pending.is_empty() {
-            let is_gathering =
-                |inside: &mut Inside| inside.pending.len() < BATCH && !inside.is_urgent && !inside.is_closing;
-            let waited = self.work.wait_timeout_while(inside, GATHER, is_gathering);
-            inside = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        inside.is_urgent = false;
-        if inside.lost > 0 {
-            tracing::error!("{} receipts were lost: they came faster than they can be kept", inside.lost);
-            inside.lost = 0;
-        }
-        (std::mem::take(&mut inside.pending), inside.is_closing)
-    }
-
-    fn mark_kept(&self, count: usize) {
-        self.lock().kept += count as u64;
-        self.kept.notify_all();
-    }
+/// Starts the thread.
+pub(super) fn start(keeping: Keeping, counters: Arc<Counters>) -> Result<Recorder, StateError> {
+    let mut connection = connection::open(&keeping.directory, RECEIPTS)?;
+    let directory = keeping.directory.clone();
+    Recorder::start(counters, move |queue| keep(queue, &mut connection, &keeping))
+        .map_err(|error| failed(&directory, "cannot keep receipts in a thread", &error.to_string()))
 }
 
 fn keep(queue: &Queue, connection: &mut Connection, keeping: &Keeping) {
@@ -175,7 +50,7 @@ fn keep(queue: &Queue, connection: &mut Connection, keeping: &Keeping) {
         let elapsed = keeping.clock.elapsed();
         if is_due(taken_in, elapsed, IDLE) {
             taken_in = Some(elapsed);
-            if let Err(error) = spool::take_in(&keeping.directory, connection, keeping.clock.now()) {
+            if let Err(error) = receipts::take_in(&keeping.directory, connection, keeping.clock.now()) {
                 tracing::error!(
                     "receipts left in {} cannot be taken in: {error}",
                     keeping.directory.display()
