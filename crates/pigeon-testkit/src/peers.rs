@@ -31,6 +31,7 @@ mod processes;
 pub mod sendmail;
 mod server;
 pub mod sink;
+pub mod slapd;
 mod stream;
 pub mod tools;
 mod watch;
@@ -47,6 +48,7 @@ pub use postfix::{Postfix, PostfixOptions, QueuedMessage, QueuedRecipient};
 pub use postgres::{Postgres, PostgresAuth, PostgresOptions};
 pub use sendmail::{Sendmail, SendmailOptions};
 pub use sink::{SinkMessage, SinkStage, SmtpSink};
+pub use slapd::{Slapd, SlapdOptions};
 
 /// How long a peer may take until it answers its protocol, and a check until it holds.
 pub const PATIENCE: Duration = Duration::from_secs(30);

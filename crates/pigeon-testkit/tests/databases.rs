@@ -10,6 +10,8 @@ use std::time::Duration;
 mod mariadb;
 #[path = "databases/postgres.rs"]
 mod postgres;
+#[path = "databases/slapd.rs"]
+mod slapd;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
