@@ -4,6 +4,8 @@
 //! bodies, which are kept to the byte). The header block is in memory, the body too while the message is
 //! small; larger ones live in a spool file, so that memory does not grow with the size of a message.
 
+mod piece;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
@@ -17,11 +19,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::headers::{self, Field};
 use crate::ports::spool::{Spool, SpoolFile};
+use piece::Piece;
 
 /// Largest header block that is recognised as one; what lies behind it counts as body.
 pub const MAX_HEAD_OCTETS: usize = 256 * 1024;
 /// Size of the pieces in which bodies are kept and moved.
 pub const CHUNK_OCTETS: usize = 64 * 1024;
+/// A body of no more than about this is kept in one piece of its own size.
+const SMALL_OCTETS: usize = 16 * 1024;
 
 /// Where the bytes after the header are.
 pub enum Body {
@@ -233,7 +238,9 @@ pub struct MessageWriter {
     limit: u64,
     is_binary: bool,
     head: Option<Bytes>,
+    /// The header block while its end is not there; then a body that is still small.
     open: BytesMut,
+    piece: Option<Piece>,
     chunks: Vec<Bytes>,
     file: Option<Box<dyn SpoolFile>>,
     size: u64,
@@ -245,7 +252,7 @@ impl MessageWriter {
     #[must_use]
     pub fn new(spool: Arc<dyn Spool>, limit: u64, is_binary: bool) -> Self {
         let (open, chunks) = (BytesMut::new(), Vec::new());
-        Self { spool, limit, is_binary, head: None, open, chunks, file: None, size: 0, lines: 0 }
+        Self { spool, limit, is_binary, head: None, open, piece: None, chunks, file: None, size: 0, lines: 0 }
     }
 
     /// Octets taken so far.
@@ -273,12 +280,11 @@ impl MessageWriter {
         if let Some(file) = &mut self.file {
             return Ok(file.append(bytes)?);
         }
-        self.open.extend_from_slice(bytes);
         if self.head.is_none() {
+            self.open.extend_from_slice(bytes);
             self.take_head();
-        }
-        if self.head.is_some() && self.open.len() >= CHUNK_OCTETS {
-            self.chunks.push(self.open.split().freeze());
+        } else {
+            self.take_body(bytes);
         }
         if self.head.is_some() && self.size > self.spool.threshold() {
             self.move_to_spool()?;
@@ -294,12 +300,33 @@ impl MessageWriter {
         }
     }
 
+    fn take_body(&mut self, mut bytes: &[u8]) {
+        if self.piece.is_none() && self.open.len() + bytes.len() <= SMALL_OCTETS {
+            self.open.extend_from_slice(bytes);
+            return;
+        }
+        while !bytes.is_empty() {
+            if self.piece.as_ref().is_none_or(Piece::is_full) {
+                self.end_chunk();
+            }
+            bytes = self.piece.get_or_insert_with(Piece::lend).fill(bytes);
+        }
+    }
+
+    /// Puts what is being filled to the chunks: the small start of a body, or a piece.
+    fn end_chunk(&mut self) {
+        if !self.open.is_empty() {
+            self.chunks.push(self.open.split().freeze());
+        }
+        self.chunks.extend(self.piece.take().map(Piece::freeze));
+    }
+
     fn move_to_spool(&mut self) -> Result<(), WriteError> {
+        self.end_chunk();
         let mut file = self.spool.create()?;
         for chunk in self.chunks.drain(..) {
             file.append(&chunk)?;
         }
-        file.append(&std::mem::take(&mut self.open))?;
         self.file = Some(file);
         Ok(())
     }
@@ -308,9 +335,7 @@ impl MessageWriter {
     #[must_use]
     pub fn finish(mut self) -> Message {
         let head = self.head.take().unwrap_or_else(|| self.open.split().freeze());
-        if !self.open.is_empty() {
-            self.chunks.push(self.open.freeze());
-        }
+        self.end_chunk();
         let body = match self.file {
             Some(file) => Body::Spooled(Arc::from(file)),
             None => Body::Memory(self.chunks),
@@ -358,6 +383,26 @@ mod tests {
         let mut writer = MessageWriter::new(Arc::new(NoSpool), 10, false);
         writer.write(b"0123456789").unwrap();
         assert!(matches!(writer.write(b"0"), Err(WriteError::TooLarge { limit: 10 })));
+    }
+
+    #[test]
+    fn large_bodies_are_kept_in_full_pieces() {
+        let text: Vec<u8> =
+            b"A: 1\n\n".iter().copied().chain((0..300_000_u32).map(|at| at.to_le_bytes()[1])).collect();
+        for cut in [1_000, SMALL_OCTETS, 100_000, text.len()] {
+            let mut writer = MessageWriter::new(Arc::new(NoSpool), u64::MAX, false);
+            text.chunks(cut).for_each(|piece| writer.write(piece).unwrap());
+            let message = writer.finish();
+            assert_eq!((message.head().as_ref(), message.size()), (&text[..6], text.len() as u64));
+            assert_eq!(
+                message.digest().unwrap(),
+                Message::from_bytes(text.clone()).digest().unwrap(),
+                "{cut}"
+            );
+            let Body::Memory(chunks) = message.body() else { panic!("there is no spool") };
+            let inner = chunks.get(1..chunks.len() - 1).unwrap_or_default();
+            assert!(inner.iter().all(|chunk| chunk.len() == CHUNK_OCTETS), "{cut}");
+        }
     }
 
     #[test]
