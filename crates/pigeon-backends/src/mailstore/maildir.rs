@@ -38,7 +38,7 @@ use pigeon_core::ports::mailstore::{Copy, MailStore, MailboxPath, Quota, StoreEr
 use rustix::fs::{AtFlags, Dir, unlinkat};
 use rustix::io::Errno;
 
-use crate::blocking::Blocking;
+use crate::blocking::{Blocking, Workplace};
 use durable::Durability;
 use folders::Folders;
 use name::Names;
@@ -116,6 +116,7 @@ impl Default for MaildirOptions {
 pub struct Maildir {
     shelf: Arc<Shelf>,
     blocking: Blocking,
+    storing: Workplace,
 }
 
 impl Maildir {
@@ -133,7 +134,7 @@ impl Maildir {
             names: Names::new(&host),
             durability: Durability::new(options.sync),
         };
-        Ok(Self { shelf: Arc::new(shelf), blocking })
+        Ok(Self { shelf: Arc::new(shelf), blocking, storing: Workplace::default() })
     }
 
     /// Runs `work` for one mailbox where blocking work runs.
@@ -167,7 +168,7 @@ impl MailStore for Maildir {
                 (Arc::clone(&self.shelf), Arc::clone(message), Arc::clone(&copies));
             move || shelf.store(&message, &copies)
         };
-        let stored = self.blocking.run(work).await.unwrap_or_else(|interrupted| {
+        let stored = self.storing.run(self.blocking, work).await.unwrap_or_else(|interrupted| {
             let problem = Problem::text(interrupted.to_string());
             copies.iter().map(|copy| Err(problem.clone().into_error(&copy.mailbox))).collect()
         });

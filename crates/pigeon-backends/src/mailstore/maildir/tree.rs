@@ -10,7 +10,7 @@ use rustix::fs::{
     unlinkat,
 };
 use rustix::io::Errno;
-use rustix::process::geteuid;
+use rustix::process::{getegid, geteuid};
 
 use super::problem::Problem;
 use super::{MaildirOptions, Owner};
@@ -31,6 +31,8 @@ pub(super) struct Tree {
     directory_mode: Mode,
     file_mode: Mode,
     has_openat2: AtomicBool,
+    /// What the process makes is the owner's anyway: the server became the mail user.
+    is_owner: AtomicBool,
 }
 
 impl Tree {
@@ -46,6 +48,7 @@ impl Tree {
             directory_mode: Mode::from_raw_mode(options.directory_mode),
             file_mode: Mode::from_raw_mode(options.file_mode),
             has_openat2: AtomicBool::new(true),
+            is_owner: AtomicBool::new(false),
         })
     }
 
@@ -124,13 +127,22 @@ impl Tree {
 
     /// Sets the owner where one is configured, and the bits of the mode that the umask may have taken.
     fn give(&self, fd: &OwnedFd, mode: Mode) -> Result<(), Errno> {
-        if let Some(owner) = self.owner {
+        if let Some(owner) = self.owner.filter(|owner| !self.is_owner(*owner)) {
             fchown(fd, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
         }
         if mode.intersects(Mode::RWXG | Mode::RWXO) {
             fchmod(fd, mode)?;
         }
         Ok(())
+    }
+
+    /// Whether the process is the owner already. Once it is, it stays so: nobody but root changes its user.
+    fn is_owner(&self, owner: Owner) -> bool {
+        if !self.is_owner.load(Ordering::Relaxed) {
+            let is_owner = geteuid().as_raw() == owner.uid && getegid().as_raw() == owner.gid;
+            self.is_owner.store(is_owner, Ordering::Relaxed);
+        }
+        self.is_owner.load(Ordering::Relaxed)
     }
 
     pub(super) fn refused(&self, step: &str, place: &str, errno: Errno) -> Problem {
