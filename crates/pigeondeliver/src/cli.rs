@@ -11,6 +11,7 @@ pub mod deliver;
 mod domain;
 mod explain;
 mod grant;
+mod import;
 mod init;
 mod outbox;
 mod output;
@@ -113,6 +114,9 @@ pub enum Command {
     /// Export and import the whole directory
     #[command(subcommand)]
     Directory(transfer::DirectoryCommand),
+    /// Take over the directory of another mail system
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Redirects and answers on their way to the mail server
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
@@ -198,11 +202,18 @@ pub struct GenerateArgs {
 /// Threads that wait for disks: so many syncs share a journal's commits well, and more only cost memory.
 const BLOCKING_THREADS: usize = 32;
 
+/// Threads that talk to clients: half of the processors. The others are for the threads that wait for disks, which do
+/// most of the work; more of the former wake one another for nothing.
+fn async_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| (count.get() / 2).max(1))
+}
+
 /// Runs the program with the command line that it was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(async_threads());
     let runtime = match builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -244,6 +255,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Changes(args) => Box::pin(changes::run(global, args)).await,
         Command::Service(command) => service::run(global, command),
         Command::Directory(command) => Box::pin(transfer::run(global, command)).await,
+        Command::Import(command) => Box::pin(import::run(global, command)).await,
         Command::Outbox(command) => Box::pin(outbox::run(global, command)).await,
         Command::Completions(args) => completions(&args),
         Command::Generate(args) => crate::docs::generate(&args.directory),
