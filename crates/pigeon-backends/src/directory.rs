@@ -6,6 +6,7 @@ pub(crate) mod failure;
 pub(crate) mod fetched;
 pub mod foreign;
 pub(crate) mod guard;
+pub mod kept;
 pub(crate) mod listing;
 pub(crate) mod lookup;
 pub(crate) mod mailbox;

@@ -27,6 +27,8 @@ pub use exit::{ExitCode, of_reply};
 
 /// Largest message that is taken from standard input, in octets: what the MTA let in is not refused here.
 const MAX_MESSAGE_OCTETS: u64 = u64::MAX;
+/// What is read at first: most messages are no larger, and memory that is not touched costs nothing.
+const FIRST_OCTETS: usize = 16 * 1024;
 
 /// What the MDA needs from the node's configuration.
 pub struct Site {
@@ -119,7 +121,7 @@ fn read_message(
     input: &mut (dyn Read + Send),
 ) -> Result<(Message, Option<String>), WriteError> {
     let mut writer = MessageWriter::new(Arc::clone(&site.spool), MAX_MESSAGE_OCTETS, false);
-    let mut buffer = vec![0; CHUNK_OCTETS];
+    let mut buffer = vec![0; FIRST_OCTETS];
     let mut first = Vec::new();
     let mut is_at_start = true;
     let mut from_line = None;
@@ -131,15 +133,18 @@ fn read_message(
             Err(error) => return Err(error.into()),
         };
         let piece = buffer.get(..count).unwrap_or_default();
-        if !is_at_start {
+        if is_at_start {
+            first.extend_from_slice(piece);
+            if first.contains(&b'\n') || first.len() >= CHUNK_OCTETS {
+                is_at_start = false;
+                let rest = cut_from_line(&first, arguments.is_from_line_stripped, &mut from_line);
+                writer.write(rest)?;
+            }
+        } else {
             writer.write(piece)?;
-            continue;
         }
-        first.extend_from_slice(piece);
-        if first.contains(&b'\n') || first.len() >= CHUNK_OCTETS {
-            is_at_start = false;
-            let rest = cut_from_line(&first, arguments.is_from_line_stripped, &mut from_line);
-            writer.write(rest)?;
+        if count == FIRST_OCTETS {
+            buffer.resize(CHUNK_OCTETS, 0);
         }
     }
     if is_at_start {

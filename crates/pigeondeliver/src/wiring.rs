@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use pigeon_backends::blocking::Blocking;
+use pigeon_backends::directory::kept::KeptLookups;
 use pigeon_backends::directory::sqlite::SqliteDirectory;
 use pigeon_backends::mailstore::maildir::{self, Maildir, MaildirOptions, Owner, SyncMode};
 use pigeon_backends::outbox::{Outbox, OutboxConfig, OutboxStore, Which};
@@ -36,7 +37,7 @@ pub enum Mode {
     Server,
     /// Runs one command of administration.
     Command,
-    /// Delivers one message and exits: nothing is opened before it is needed.
+    /// Delivers the messages of one client and exits: nothing is opened before it is needed.
     OneShot,
 }
 
@@ -87,16 +88,51 @@ impl Site {
                 Arc::new(SqliteDirectory::open(&path, Arc::clone(&catalogue), mode.blocking())?)
             }
         };
+        let owner = owner(&config)?;
+        let lookups = Arc::clone(&directory) as Arc<dyn Directory>;
+        let Delivering { state, mailstore, spool, outbox, agent } =
+            Delivering::open(&config, mode, owner, &catalogue, lookups)?;
+        Ok(Self { config, catalogue, directory, state, mailstore, spool, outbox, agent, mode })
+    }
+
+    /// Ends what is under way: receipts are kept, and a process that does not stay hands over what it released.
+    pub async fn finish(&self) {
+        if self.mode == Mode::OneShot {
+            hand_over(&*self.state, &self.outbox).await;
+        }
+        if self.mode == Mode::Server {
+            self.state.finish().await;
+        }
+    }
+}
+
+/// What delivers, without the rights to change the directory.
+struct Delivering {
+    state: Arc<dyn NodeState>,
+    mailstore: Arc<dyn MailStore>,
+    spool: Arc<dyn Spool>,
+    outbox: Outbox,
+    agent: Arc<Agent>,
+}
+
+impl Delivering {
+    fn open(
+        config: &Config,
+        mode: Mode,
+        owner: Option<Owner>,
+        catalogue: &Arc<Catalogue>,
+        lookups: Arc<dyn Directory>,
+    ) -> anyhow::Result<Self> {
+        let clock = Arc::clone(&catalogue.tools().clock);
         let options = StateOptions::new(&config.state, Arc::clone(&clock)).with_mode(mode.of_state());
         let state: Arc<dyn NodeState> = Arc::new(SqliteState::open(options)?);
-        let mailstore: Arc<dyn MailStore> = Arc::new(open_mailstore(&config, mode)?);
+        let mailstore: Arc<dyn MailStore> = Arc::new(open_mailstore(config, mode, owner)?);
         let outbox_config = OutboxConfig { submit: config.outbox.submit.clone(), hello: config.hostname() };
         let outbox = Outbox::new(Arc::clone(&state) as Arc<dyn OutboxStore>, &outbox_config)?;
         let spool: Arc<dyn Spool> =
             Arc::new(DiskSpool::new(config.state.join("spool"), config.mail.spool_threshold));
         let capacity = if mode == Mode::Server { KEPT_ADDRESSES } else { 100 };
-        let directory_port = Arc::clone(&directory) as Arc<dyn Directory>;
-        let planner = Planner::with_capacity(directory_port, Arc::clone(&catalogue), capacity);
+        let planner = Planner::with_capacity(lookups, Arc::clone(catalogue), capacity);
         let ports = Ports {
             state: Arc::clone(&state) as Arc<dyn State>,
             mailstore: Arc::clone(&mailstore),
@@ -104,20 +140,55 @@ impl Site {
             clock,
         };
         let agent = Arc::new(Agent::new(planner, ports));
-        Ok(Self { config, catalogue, directory, state, mailstore, spool, outbox, agent, mode })
+        Ok(Self { state, mailstore, spool, outbox, agent })
+    }
+}
+
+/// What delivers one message, put together: the least that this takes, for every delivery waits for it.
+pub struct OneShot {
+    /// Delivers.
+    pub agent: Arc<Agent>,
+    /// Large messages under way.
+    pub spool: Arc<dyn Spool>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    state: Arc<dyn NodeState>,
+    outbox: Outbox,
+}
+
+impl OneShot {
+    /// Opens what the configuration names, as the user that the mail belongs to.
+    ///
+    /// # Errors
+    /// What cannot be opened, and what to do.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let catalogue = Arc::new(catalogue(config, &clock));
+        let DirectoryUrl::Sqlite(path) = config.directory_url()?;
+        let lookups = Arc::new(KeptLookups::new(&path, &config.state, Arc::clone(&catalogue)));
+        let Delivering { state, spool, outbox, agent, .. } =
+            Delivering::open(config, Mode::OneShot, None, &catalogue, lookups)?;
+        Ok(Self { agent, spool, clock, state, outbox })
     }
 
-    /// Ends what is under way: receipts are kept, and a process that does not stay hands over what it released.
+    /// Whether something is to leave: it is handed over by [`finish`](Self::finish).
+    #[must_use]
+    pub fn has_released(&self) -> bool {
+        self.state.has_released()
+    }
+
+    /// Hands over what the delivery released.
     pub async fn finish(&self) {
-        if self.mode == Mode::OneShot && self.state.has_released() {
-            // What is not handed over now is taken up by the server, or by the next delivery.
-            if let Err(error) = self.outbox.flush_once(Which::Due).await {
-                tracing::warn!("{error}; the outbox waits for the next process");
-            }
-        }
-        if self.mode == Mode::Server {
-            self.state.finish().await;
-        }
+        hand_over(&*self.state, &self.outbox).await;
+    }
+}
+
+async fn hand_over(state: &dyn NodeState, outbox: &Outbox) {
+    if state.has_released()
+        && let Err(error) = outbox.flush_once(Which::Due).await
+    {
+        // What is not handed over now is taken up by the server, or by the next delivery.
+        tracing::warn!("{error}; the outbox waits for the next process");
     }
 }
 
@@ -134,10 +205,10 @@ pub fn descriptors() -> Vec<Descriptor> {
     CORE_GROUPS.iter().chain(SERVICES).copied().collect()
 }
 
-fn open_mailstore(config: &Config, mode: Mode) -> anyhow::Result<Maildir> {
+fn open_mailstore(config: &Config, mode: Mode, owner: Option<Owner>) -> anyhow::Result<Maildir> {
     let options = MaildirOptions {
         hostname: Some(config.hostname()),
-        owner: owner(config)?,
+        owner,
         sync: match config.mail.sync {
             Sync::Automatic => SyncMode::Automatic,
             Sync::Each => SyncMode::Each,

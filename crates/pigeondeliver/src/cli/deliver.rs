@@ -10,7 +10,7 @@ use pigeon_frontends::pipe::{self, Arguments, Dialect, Ended};
 
 use super::serve::become_user;
 use crate::config::Config;
-use crate::wiring::{self, Mode, Site};
+use crate::wiring::{self, OneShot};
 
 /// The dialect and the arguments, where the program was started for a delivery: under the name of another
 /// delivery agent, or as `pigeon deliver`.
@@ -51,24 +51,23 @@ pub fn run(dialect: Dialect, arguments: Vec<String>) -> ExitCode {
 
 fn deliver(arguments: &Arguments) -> anyhow::Result<Ended> {
     let config = Config::load(arguments.config.as_deref().map(Path::new))?;
-    let default_domain = config.default_domain();
     // Started by root, what this process leaves in the State must be the server's to take up.
     let owner = if geteuid().is_root() { wiring::owner(&config)? } else { None };
-    let site = Site::open(config, Mode::OneShot)?;
     owner.map_or(Ok(()), become_user)?;
+    let site = OneShot::open(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let pipe = pipe::Site {
             agent: Arc::clone(&site.agent),
             spool: Arc::clone(&site.spool),
-            clock: Arc::clone(&site.catalogue.tools().clock),
-            default_domain,
+            clock: Arc::clone(&site.clock),
+            default_domain: config.default_domain(),
         };
         let ended = pipe::deliver(&pipe, arguments, &mut std::io::stdin()).await;
         site.finish().await;
         ended
     });
-    if !site.state.has_released() {
+    if !site.has_released() {
         // Nothing is left to do: closing everything in order would only cost time.
         std::process::exit(i32::from(end(&ended)));
     }
