@@ -16,6 +16,21 @@ use crate::workspace::{cargo, has_program, root, run, say, styled};
 /// Programs that the scripts need; `bench/setup.sh` installs them.
 const NEEDED: [&str; 8] = ["dovecot", "procmail", "maildrop", "strace", "python3", "gcc", "setpriv", "pgrep"];
 
+/// Builds the program for MTAs' pipes as docs/admin/install.md does: without shared libraries, at a fixed address.
+const SMALL_PROGRAM: [&str; 11] = [
+    "rustc",
+    "--release",
+    "--package",
+    "pigeondeliver",
+    "--bin",
+    "pigeon-deliver",
+    "--",
+    "-C",
+    "target-feature=+crt-static",
+    "-C",
+    "relocation-model=static",
+];
+
 /// How long to measure. The variables are those of the scripts.
 struct Pace {
     lmtp: &'static [(&'static str, &'static str)],
@@ -51,6 +66,10 @@ pub(crate) fn measure(is_quick: bool) -> anyhow::Result<bool> {
     ensure!(
         run(&mut cargo(["build", "--release", "--package", "pigeondeliver"]))?,
         "the release build failed"
+    );
+    ensure!(
+        run(&mut cargo(SMALL_PROGRAM))?,
+        "the small program cannot be linked statically: is the C library's libc.a there?"
     );
     let bench = root().join("bench");
     if NEEDED.iter().any(|program| !has_program(program)) {
