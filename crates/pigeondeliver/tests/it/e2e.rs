@@ -2,6 +2,7 @@
 
 mod exim;
 mod imap;
+mod kept;
 mod leaving;
 mod memory;
 mod names;
