@@ -77,16 +77,17 @@ struct Header {
 
 /// How many entries of each kind there were.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
-struct Counts {
-    domains: u64,
-    accounts: u64,
-    aliases: u64,
+pub(super) struct Counts {
+    pub(super) domains: u64,
+    pub(super) accounts: u64,
+    pub(super) aliases: u64,
     grants: u64,
-    settings: u64,
+    pub(super) settings: u64,
 }
 
 impl Counts {
-    fn add(&mut self, entry: &Entry) {
+    /// Counts an entry.
+    pub(super) fn add(&mut self, entry: &Entry) {
         let counter = match entry {
             Entry::Domain(_) => &mut self.domains,
             Entry::Account(_) => &mut self.accounts,
@@ -125,7 +126,7 @@ pub(super) async fn run(global: &Global, command: DirectoryCommand) -> anyhow::R
 }
 
 /// A bar on a terminal; elsewhere nothing.
-fn progress(total: u64, word: &'static str) -> ProgressBar {
+pub(super) fn progress(total: u64, word: &'static str) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

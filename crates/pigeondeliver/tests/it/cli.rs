@@ -1,5 +1,6 @@
 //! The administration commands, as a person types them: the real binary in a scratch directory.
 
+mod import;
 mod settings;
 mod subjects;
 mod transfer;
