@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+#[path = "databases/link.rs"]
+mod link;
 #[path = "databases/mariadb.rs"]
 mod mariadb;
 #[path = "databases/postgres.rs"]

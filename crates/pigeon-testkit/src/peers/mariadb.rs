@@ -63,7 +63,7 @@ impl MariaDb {
         self.replica_through(self.port())
     }
 
-    /// The same, reaching this server through another port of 127.0.0.1, that of a proxy.
+    /// The same, reaching this server through another port of 127.0.0.1, that of a [`super::Link`].
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl MariaDb {
         self.url_through(self.port())
     }
 
-    /// The same through another port of 127.0.0.1, that of a proxy.
+    /// The same through another port of 127.0.0.1, that of a [`super::Link`].
     #[must_use]
     pub fn url_through(&self, port: u16) -> String {
         let url = format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}");

@@ -81,7 +81,7 @@ impl Postgres {
         self.replica_through(self.port())
     }
 
-    /// The same, reaching this server through another port of 127.0.0.1, that of a proxy.
+    /// The same, reaching this server through another port of 127.0.0.1, that of a [`super::Link`].
     ///
     /// # Errors
     ///
@@ -160,7 +160,7 @@ impl Postgres {
         self.url_through(self.port())
     }
 
-    /// The same through another port of 127.0.0.1, that of a proxy.
+    /// The same through another port of 127.0.0.1, that of a [`super::Link`].
     #[must_use]
     pub fn url_through(&self, port: u16) -> String {
         let url = format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}");

@@ -85,7 +85,7 @@ impl Slapd {
         self.consumer_through(self.port())
     }
 
-    /// The same, reaching this server through another port of 127.0.0.1, that of a proxy.
+    /// The same, reaching this server through another port of 127.0.0.1, that of a [`super::Link`].
     ///
     /// # Errors
     ///
@@ -212,7 +212,7 @@ impl Slapd {
         self.url_through(self.port())
     }
 
-    /// The same through another port of 127.0.0.1, that of a proxy.
+    /// The same through another port of 127.0.0.1, that of a [`super::Link`].
     #[must_use]
     pub fn url_through(&self, port: u16) -> String {
         format!("ldap://127.0.0.1:{port}")
