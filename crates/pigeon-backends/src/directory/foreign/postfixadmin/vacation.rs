@@ -9,7 +9,8 @@ use super::{Row, column, says_yes};
 const MAX_DAYS: i64 = 365;
 const SECONDS_PER_DAY: i64 = 86_400;
 /// The days that the table has where nothing was chosen.
-const UNSET_DAYS: [&str; 5] = ["2000-01-01", "1970-01-01", "0000-00-00", "2038-01-18", "2038-01-19"];
+const UNSET_DAYS: [&str; 6] =
+    ["2000-01-01", "1970-01-01", "0000-00-00", "2038-01-18", "2038-01-19", "2040-01-01"];
 
 /// Whether a target is the address of the vacation program of `PostfixAdmin`: `ann#example.org@autoreply.example.org`.
 pub(super) fn is_vacation(target: &str, key: &str) -> bool {
@@ -46,18 +47,47 @@ pub(super) fn take(row: &Row, account: &mut ForeignAccount, left: &mut Vec<Remar
         account.set([("vacation.subject", subject.trim().into())]);
     }
     for (name, key) in [("activefrom", "vacation.start"), ("activeuntil", "vacation.end")] {
-        let text = column(row, name);
-        let day = text.get(..10).unwrap_or_default();
-        if text.is_empty() || UNSET_DAYS.contains(&day) {
-            continue;
-        }
-        if Timestamp::parse(day).is_ok() {
-            account.set([(key, day.into())]);
-            if !matches!(text.get(10..19), None | Some(" 00:00:00" | " 23:59:59")) {
-                leave(format!("{name} {}", shown(text)), "the day is carried over, the hour is not");
+        match moment(column(row, name)) {
+            Moment::Unset => {}
+            Moment::Known(text) => account.set([(key, text.into())]),
+            Moment::Day(day) => {
+                account.set([(key, day.into())]);
+                let what = format!("hour of {name} {}", shown(column(row, name)));
+                leave(what, "its time zone is not known: the day is carried over");
             }
-        } else {
-            leave(format!("{name} {}", shown(text)), "it is no date");
+            Moment::None => leave(format!("{name} {}", shown(column(row, name))), "it is no date"),
+        }
+    }
+}
+
+/// What a column of time says.
+#[derive(Debug, PartialEq, Eq)]
+enum Moment {
+    Unset,
+    /// A day, or a moment with its time zone.
+    Known(String),
+    /// Only the day of it.
+    Day(String),
+    None,
+}
+
+/// Reads `2026-12-24 18:00:00`, or the same with an offset such as `+00`.
+fn moment(text: &str) -> Moment {
+    let day = text.get(..10).unwrap_or_default();
+    if text.is_empty() || UNSET_DAYS.contains(&day) {
+        return Moment::Unset;
+    }
+    if Timestamp::parse(day).is_err() {
+        return Moment::None;
+    }
+    let (time, offset) = text.get(11..).and_then(|rest| rest.split_at_checked(8)).unwrap_or_default();
+    match offset {
+        _ if matches!(time, "" | "00:00:00" | "23:59:59") => Moment::Known(day.to_owned()),
+        "" => Moment::Day(day.to_owned()),
+        _ => {
+            let minutes = if offset.contains(':') { "" } else { ":00" };
+            let full = format!("{day}T{time}{offset}{minutes}");
+            if Timestamp::parse(&full).is_ok() { Moment::Known(full) } else { Moment::Day(day.to_owned()) }
         }
     }
 }
@@ -68,5 +98,35 @@ fn days(interval: &str) -> i64 {
         Ok(1) => 0,
         Ok(seconds @ 2..) => (seconds.saturating_add(SECONDS_PER_DAY - 1) / SECONDS_PER_DAY).min(MAX_DAYS),
         Ok(_) | Err(_) => MAX_DAYS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_keep_their_zone_or_become_days() {
+        let check = |text: &str, expect: Moment| assert_eq!(moment(text), expect, "{text}");
+        check("", Moment::Unset);
+        check("2038-01-18 00:00:00", Moment::Unset);
+        check("2026-12-24", Moment::Known("2026-12-24".into()));
+        check("2026-12-24 00:00:00", Moment::Known("2026-12-24".into()));
+        check("2026-12-24 23:59:59+00", Moment::Known("2026-12-24".into()));
+        check("2026-12-24 18:30:00", Moment::Day("2026-12-24".into()));
+        check("2026-12-23 23:00:00+00", Moment::Known("2026-12-23T23:00:00+00:00".into()));
+        check("2026-12-24 05:30:00-03:30", Moment::Known("2026-12-24T05:30:00-03:30".into()));
+        check("2026-12-24 18:30:00 x", Moment::Day("2026-12-24".into()));
+        check("soon", Moment::None);
+    }
+
+    #[test]
+    fn intervals_become_days() {
+        for (interval, expect) in
+            [("0", 365), ("1", 0), ("60", 1), ("86400", 1), ("86401", 2), ("604800", 7), ("x", 365)]
+        {
+            assert_eq!(days(interval), expect, "{interval}");
+        }
+        assert_eq!(days("9223372036854775807"), 365);
     }
 }
