@@ -10,6 +10,8 @@ use std::time::Duration;
 mod link;
 #[path = "databases/mariadb.rs"]
 mod mariadb;
+#[path = "databases/namespaces.rs"]
+mod namespaces;
 #[path = "databases/postgres.rs"]
 mod postgres;
 #[path = "databases/slapd.rs"]
