@@ -50,7 +50,8 @@ Examples:
   pigeon import unix --domain example.org --mail-location maildir:~/Maildir
   pigeon import unix --domain example.org --root /mnt/old-server --write")]
     Unix(unix::UnixArgs),
-    /// Domains, mailboxes, aliases and vacations of `PostfixAdmin`
+    /// A database of `PostfixAdmin`
+    #[command(about = "Domains, mailboxes, aliases and vacations of PostfixAdmin")]
     #[command(after_long_help = "\
 The database is only read, all of it as it was at one moment. Without --write nothing is written: the report says \
 what would be.

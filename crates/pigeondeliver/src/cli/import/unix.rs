@@ -72,7 +72,7 @@ pub(super) fn read(args: &UnixArgs) -> anyhow::Result<Foreign> {
     fn file((name, octets): &(String, Vec<u8>)) -> File<'_> {
         File { name, octets }
     }
-    Ok(unix::read(&Source {
+    let mut foreign = unix::read(&Source {
         passwd: File { name: &passwd_name, octets: &passwd },
         shadow: shadow.as_ref().map(file),
         aliases: aliases.as_ref().map(file),
@@ -80,7 +80,11 @@ pub(super) fn read(args: &UnixArgs) -> anyhow::Result<Foreign> {
         uids: args.uids.clone(),
         location: args.mail_location.as_deref(),
         read: &read,
-    }))
+    });
+    for account in &mut foreign.accounts {
+        account.maildir = account.maildir.take().map(|maildir| below(&maildir));
+    }
+    Ok(foreign)
 }
 
 /// There is none, or it is not for us: the report says what is missing by it.

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pigeon_backends::passwords;
+use pigeon_testkit::peers::or_skip;
+use pigeon_testkit::peers::postgres::{Postgres, PostgresOptions};
 use serde_json::Value;
 
 use super::{MAIL, Trial};
@@ -118,6 +120,7 @@ fn a_unix_system_moves_in_with_its_aliases_and_forwards() {
     assert_eq!(written["imported"]["accounts"], 5);
     assert_eq!(written["imported"]["aliases"], 10);
     assert_eq!(written["moves"].as_array().unwrap().len(), 5);
+    assert_eq!(written["moves"][0]["from"], data("unix/home/ann/Maildir"));
     let left = written["left"].as_array().unwrap();
     let is_vacation = |left: &&Value| left["what"].as_str().unwrap().contains("program `|/usr/bin/vacation");
     let vacation = left.iter().find(is_vacation).unwrap();
@@ -155,4 +158,34 @@ fn what_is_no_directory_is_refused() {
     let users = data("dovecot/users");
     let said = trial.refused(&["import", "passwd-file", &users, "--write", "--as", "ann@example.org"]);
     assert!(said.contains("nothing was imported"), "{said}");
+}
+
+/// A database with no more columns than Postfix itself needs.
+#[test]
+fn a_database_of_postfixadmin_moves_in() {
+    let Some(server) = or_skip(Postgres::start(&PostgresOptions::default())) else { return };
+    let sql = "CREATE TABLE domain (domain text, active boolean);
+        CREATE TABLE mailbox (username text, password text, maildir text, quota bigint);
+        CREATE TABLE alias (address text, goto text);
+        INSERT INTO domain VALUES ('example.org', true);
+        INSERT INTO mailbox VALUES ('ann@example.org', '$1$FFkGC9lG$mUdBAbAajZETcX7s4Gzll.', 'example.org/ann/', 5000000);
+        INSERT INTO alias VALUES ('ann@example.org', 'ann@example.org,ann@example.com'), ('@example.org', 'ann@example.org');";
+    server.psql(sql).unwrap();
+    let trial = empty();
+    let secret = trial.path().join("password");
+    fs::write(&secret, "secret\n").unwrap();
+    let (url, secret) = (server.url().replace(":secret@", "@"), secret.display().to_string());
+    let import = ["import", "postfixadmin", &url, "--password-file", &secret];
+    assert!(trial.ok(&import).contains("Nothing was written"));
+    let written = trial.json(&[&import[..], &["--write"]].concat());
+    assert_eq!(
+        written["imported"],
+        serde_json::json!({"domains": 1, "accounts": 1, "aliases": 1, "grants": 0, "settings": 5})
+    );
+    assert!(lets_in(&trial, "ann@example.org"));
+    let explained = trial.ok(&["explain", "whoever@example.org"]);
+    assert!(
+        explained.contains("ann@example.com") && explained.contains("mailbox example.org/ann"),
+        "{explained}"
+    );
 }
