@@ -1,3 +1,5 @@
+//! Vectors of other programs, and what must never let anybody in.
+
 use super::*;
 
 /// What other programs made, with the commands.

@@ -1,3 +1,5 @@
+//! What is found in the files and tables of other systems, and what a plan makes of it.
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
