@@ -12,4 +12,5 @@ pub(crate) mod lookup;
 pub(crate) mod mailbox;
 pub(crate) mod rows;
 pub(crate) mod scopes;
+pub mod sql;
 pub mod sqlite;

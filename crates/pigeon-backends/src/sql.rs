@@ -12,6 +12,7 @@
 mod connection;
 mod dialect;
 mod error;
+mod listener;
 mod migrate;
 mod pool;
 mod rest;
@@ -19,6 +20,7 @@ mod url;
 
 pub(crate) use dialect::{Param, Row};
 pub(crate) use error::SqlError;
+pub(crate) use listener::Listener;
 pub(crate) use migrate::{Migration, Schema, create};
 pub(crate) use pool::{Limits, Pool, Session};
 pub use url::{Engine, Host, SqlUrl, SqlUrlError, TlsMode};

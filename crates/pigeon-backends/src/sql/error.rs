@@ -26,6 +26,8 @@ pub(crate) enum SqlError {
 pub(crate) enum Meaning {
     /// Two transactions waited for each other, or overtook each other: the loser tries again.
     Conflict,
+    /// The server ended the statement after its time; mostly it waited for somebody else's transaction.
+    Late,
     /// The values cannot be kept: too long, not text, against a constraint.
     Refused,
     /// There is no such table.
@@ -60,6 +62,11 @@ impl SqlError {
         self.meaning() == Meaning::Refused
     }
 
+    /// Whether the server ended the statement after its time.
+    pub(crate) fn is_late(&self) -> bool {
+        self.meaning() == Meaning::Late
+    }
+
     /// Whether a transaction that failed with it may be begun again.
     pub(crate) fn is_conflict(&self) -> bool {
         self.meaning() == Meaning::Conflict
@@ -72,7 +79,8 @@ pub(super) fn meaning(error: &sqlx::Error) -> Meaning {
     let sqlx::Error::Database(error) = error else { return Meaning::Other };
     if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
         return match error.number() {
-            1213 | 1205 | 1020 => Meaning::Conflict,
+            1213 | 1020 => Meaning::Conflict,
+            1205 | 1969 => Meaning::Late,
             1048 | 1062 | 1264 | 1366 | 1406 | 1451 | 1452 | 3140 | 4025 => Meaning::Refused,
             1146 => Meaning::NoTable,
             1049 => Meaning::NoDatabase,
@@ -85,6 +93,7 @@ pub(super) fn meaning(error: &sqlx::Error) -> Meaning {
     let code = error.code().unwrap_or_default();
     match code.as_ref() {
         "40001" | "40P01" => Meaning::Conflict,
+        "57014" | "55P03" => Meaning::Late,
         "42P01" => Meaning::NoTable,
         "3D000" => Meaning::NoDatabase,
         "28000" | "28P01" | "42501" => Meaning::NoLogin,

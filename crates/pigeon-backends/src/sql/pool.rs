@@ -107,7 +107,11 @@ impl Pool {
 
     /// Begins a transaction that writes.
     pub(crate) async fn begin(self: &Arc<Self>) -> Result<Session, SqlError> {
-        self.begin_with("BEGIN").await
+        self.begin_with(match self.engine() {
+            Engine::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Engine::MariaDb => "START TRANSACTION",
+        })
+        .await
     }
 
     /// Begins a transaction that only reads, all of one moment.
@@ -175,7 +179,26 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    async fn connect(&self) -> Result<Kept, SqlError> {
+    /// Makes a connection, beside the caller: one who gives up (the change feed waits for a fraction of a second only)
+    /// leaves it to those who come later.
+    async fn connect(self: &Arc<Self>) -> Result<Kept, SqlError> {
+        let (made, makes) = tokio::sync::oneshot::channel();
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            let result = pool.connect_here().await;
+            if let Err(Ok(kept)) = made.send(result) {
+                pool.keep(kept);
+            }
+        });
+        let stopped = |_| SqlError::Unreachable("the process is shutting down".to_owned());
+        makes.await.map_err(stopped)?
+    }
+
+    fn keep(&self, kept: Kept) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+    }
+
+    async fn connect_here(&self) -> Result<Kept, SqlError> {
         let opened = timeout(self.limits.connect, async {
             let mut connection = Connection::open(&self.url, self.limits.statement).await.map_err(failed)?;
             migrate::check(&mut connection, &self.schema).await?;
@@ -330,7 +353,7 @@ impl Drop for Session {
             && !self.is_in_transaction
         {
             let kept = Kept { connection, born: self.born, used: Instant::now() };
-            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+            self.pool.keep(kept);
         }
     }
 }

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use thiserror::Error;
 
+use super::error::SqlError;
+
 /// Which server speaks at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Engine {
@@ -167,6 +169,19 @@ impl SqlUrl {
     #[must_use]
     pub fn with_database(&self, database: &str) -> Self {
         Self { database: database.to_owned(), ..self.clone() }
+    }
+
+    /// Whether the files that it names can be read.
+    pub(crate) fn check(&self) -> Result<(), SqlError> {
+        for path in [&self.tls.authority, &self.tls.certificate, &self.tls.key].into_iter().flatten() {
+            if let Err(error) = std::fs::File::open(path) {
+                return Err(SqlError::Unusable(format!(
+                    "is reached by TLS with {}: {error}",
+                    path.display()
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn option(&mut self, key: &str, value: &str) -> Result<(), SqlUrlError> {
