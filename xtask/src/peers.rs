@@ -1,4 +1,4 @@
-//! Fetches the real mail programs that the end-to-end tests run against.
+//! Fetches the real mail programs and database servers that tests run against.
 //!
 //! Nothing is installed: the Debian packages are downloaded with apt and unpacked, one directory for each peer, so
 //! mail servers that exclude each other stand side by side and the machine's own configuration stays as it is.

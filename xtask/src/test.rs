@@ -22,12 +22,13 @@ const SKIPPED: &str = "SKIPPED: ";
 /// Where nextest writes its report, as `.config/nextest.toml` says.
 const REPORT: &str = "nextest/default/junit.xml";
 /// What starting real mail programs in private needs, and the Debian packages that have it.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 6] = [
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("mount", "mount"),
     ("useradd", "passwd"),
     ("tar", "tar"),
+    ("ip", "iproute2"),
 ];
 
 /// Everything the tests need, then all checks and all tests; whether nothing failed.

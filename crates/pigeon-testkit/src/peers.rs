@@ -1,13 +1,14 @@
 //! The real programs that PigeonDeliver works with, started privately for one test each.
 //!
 //! A test that only speaks to our own code can agree with our own mistakes. Here Postfix, Exim and Sendmail hand
-//! mail over as they do in production, and Dovecot and Courier read what was stored. The programs are Debian packages
-//! that `cargo xtask peers` unpacked into a cache directory; each started peer gets its own directory below `/tmp`,
-//! its own ports below the ephemeral range and its own mount namespace in which the packages stand at their installed
-//! places, so any number of tests run side by side and the machine keeps nothing.
+//! mail over as they do in production, Dovecot and Courier read what was stored, and `PostgreSQL`, `MariaDB` and
+//! `OpenLDAP` keep directories, replicate, stall and crash. The programs are Debian packages that `cargo xtask peers`
+//! unpacked into a cache directory; each started peer gets its own directory below `/tmp` (databases: in memory, where
+//! there is enough), its own ports below the ephemeral range and its own mount namespace in which the packages stand at
+//! their installed places, so any number of tests run side by side and the machine keeps nothing.
 //!
-//! Starting one needs root and `unshare`. Where something is missing, `start` answers [`PeerFault::Unavailable`];
-//! [`or_skip`] turns that into the line `SKIPPED: …`.
+//! Starting one needs root and `unshare`; a machine's own `PostgreSQL` 15 does without. Where something is missing,
+//! `start` answers [`PeerFault::Unavailable`]; [`or_skip`] turns that into the line `SKIPPED: …`.
 
 use std::fmt;
 use std::fs;

@@ -1,6 +1,8 @@
 //! `PostgreSQL`.
 
-use std::process::Stdio;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pigeon_testkit::peers::{PeerTls, Postgres, PostgresAuth, PostgresOptions, or_skip, wait_until};
@@ -144,4 +146,44 @@ fn it_stalls_while_paused() {
     let directory = postgres.directory().to_owned();
     drop(postgres);
     assert_gone(&directory);
+}
+
+/// How many processes work in this directory or below it; all of a server's do.
+fn processes_below(directory: &Path) -> usize {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter(|entry| fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(directory)))
+        .count()
+}
+
+#[test]
+fn it_ends_with_a_test_that_is_killed() {
+    const FILE: &str = "PIGEON_TEST_DIRECTORY_FILE";
+    // This test runs itself once more, as the one that is killed, while its server is paused: the worst case.
+    if let Some(file) = std::env::var_os(FILE) {
+        let postgres = or_skip(Postgres::start(&PostgresOptions::default()));
+        let directory = postgres.as_ref().map(|postgres| postgres.directory().display().to_string());
+        postgres.iter().for_each(|postgres| postgres.pause().unwrap());
+        let partial = Path::new(&file).with_extension("partial");
+        fs::write(&partial, directory.unwrap_or_default()).unwrap();
+        fs::rename(partial, file).unwrap();
+        std::thread::sleep(PATIENCE);
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("directory");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "postgres::it_ends_with_a_test_that_is_killed", "--nocapture"])
+        .env(FILE, &file)
+        .spawn()
+        .unwrap();
+    let server = wait_until(PATIENCE, || fs::read_to_string(&file).ok());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let server = PathBuf::from(server.unwrap());
+    if server.as_os_str().is_empty() {
+        return;
+    }
+    let is_gone = || !server.exists() && processes_below(&server) == 0;
+    assert!(wait_until(PATIENCE, || is_gone().then_some(())).is_some(), "{} is left", server.display());
 }
