@@ -69,6 +69,11 @@ fn explain(directory: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("creating a file in the spool {}: {error}", directory.display()))
 }
 
+/// A file without a name in `directory`, for reading and writing.
+pub(crate) fn nameless(directory: &Path) -> io::Result<File> {
+    DiskSpool::new(directory, 0).create_file(false).map_err(|error| explain(directory, &error))
+}
+
 /// One spool file.
 struct DiskSpoolFile {
     file: File,

@@ -7,6 +7,7 @@ mod counters;
 pub mod nodes;
 mod queue;
 mod spool;
+pub mod sql;
 pub mod sqlite;
 mod words;
 
@@ -60,6 +61,9 @@ impl Mode {
 /// For how many days receipts are kept where nobody says otherwise.
 pub const KEEP_RECEIPTS_DAYS: u32 = 30;
 
+/// Octets of receipts that wait for a database where nobody says otherwise: some 250,000 of them.
+pub const SPOOL_OCTETS: u64 = 256 * 1024 * 1024;
+
 /// How to open the State.
 #[derive(Clone)]
 pub struct StateOptions {
@@ -72,13 +76,39 @@ pub struct StateOptions {
     pub keep_days: u32,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The name of this node, for what nodes share.
+    pub node: String,
+    /// How many octets of receipts wait in a file of this node at most while the database that nodes share takes
+    /// none; later ones are lost, and counted.
+    pub spool_octets: u64,
 }
 
 impl StateOptions {
     /// Options for a server in that directory.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
-        Self { directory: directory.into(), mode: Mode::Server, keep_days: KEEP_RECEIPTS_DAYS, clock }
+        Self {
+            directory: directory.into(),
+            mode: Mode::Server,
+            keep_days: KEEP_RECEIPTS_DAYS,
+            clock,
+            node: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            spool_octets: SPOOL_OCTETS,
+        }
+    }
+
+    /// The same for a node of that name.
+    #[must_use]
+    pub fn with_node(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.node);
+        self
+    }
+
+    /// The same with room for so many octets of receipts that wait.
+    #[must_use]
+    pub fn with_spool_octets(mut self, octets: u64) -> Self {
+        self.spool_octets = octets;
+        self
     }
 
     /// The same for another kind of process.

@@ -60,7 +60,8 @@ pub(crate) fn write_all(
     Ok(written)
 }
 
-fn is_equal(one: &OutboxContent, other: &OutboxContent) -> bool {
+/// Whether two contents are the same octets, as far as that is known without reading them.
+pub(crate) fn is_equal(one: &OutboxContent, other: &OutboxContent) -> bool {
     match (one, other) {
         (
             OutboxContent::Message { head, message },
@@ -81,14 +82,15 @@ fn write(directory: &Path, content: &OutboxContent, now: Timestamp) -> io::Resul
     let file = new_name(now);
     let path = directory.join(&file);
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    let mut writer = CountingWriter { file: opened, octets: 0, is_8bit: false, last: 0 };
+    let mut writer = CountingWriter { file: opened, measure: Measure::default() };
     let result = write_content(&mut writer, content).and_then(|()| writer.file.sync_all());
     if let Err(error) = result {
         // Best effort: a leftover is found by its age.
         drop(fs::remove_file(&path));
         return Err(error);
     }
-    Ok(Content { file, octets: writer.octets, is_8bit: writer.is_8bit })
+    let Measure { octets, is_8bit, .. } = writer.measure;
+    Ok(Content { file, octets, is_8bit })
 }
 
 fn write_content(writer: &mut CountingWriter, content: &OutboxContent) -> io::Result<()> {
@@ -116,22 +118,36 @@ fn write_body(writer: &mut CountingWriter, message: &Message) -> io::Result<()> 
     }
 }
 
-/// Learns on the way what the next server wants to know.
 struct CountingWriter {
     file: File,
-    octets: u64,
-    is_8bit: bool,
-    last: u8,
+    measure: Measure,
 }
 
 impl CountingWriter {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.measure.take(bytes);
+        self.file.write_all(bytes)
+    }
+}
+
+/// Learns on the way what the next server wants to know.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Measure {
+    /// Octets with lines ended by CRLF.
+    pub(crate) octets: u64,
+    /// Whether there are octets above 127.
+    pub(crate) is_8bit: bool,
+    last: u8,
+}
+
+impl Measure {
+    /// Takes the next piece of a content.
+    pub(crate) fn take(&mut self, bytes: &[u8]) {
         let is_bare = |at: &usize| at.checked_sub(1).map_or(self.last, |before| byte(bytes, before)) != b'\r';
         let added = memchr_iter(b'\n', bytes).filter(is_bare).count();
         self.octets += (bytes.len() + added) as u64;
         self.is_8bit |= !bytes.is_ascii();
         self.last = bytes.last().copied().unwrap_or(self.last);
-        self.file.write_all(bytes)
     }
 }
 

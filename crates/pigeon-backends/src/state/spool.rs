@@ -52,15 +52,16 @@ fn is_renamed(name: &str) -> bool {
 
 /// Octets of all files, those being taken in, too.
 pub(super) fn octets(directory: &Path) -> io::Result<u64> {
-    let mut octets = 0_u64;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_str().is_some_and(is_ours) {
-            // One that is gone meanwhile counts for nothing.
-            octets = octets.saturating_add(entry.metadata().map_or(0, |metadata| metadata.len()));
-        }
-    }
-    Ok(octets)
+    // One that is gone meanwhile counts for nothing.
+    let sizes = present(directory)?;
+    Ok(sizes.iter().filter_map(|path| fs::metadata(path).ok()).map(|metadata| metadata.len()).sum())
+}
+
+/// The files that are there.
+pub(super) fn present(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
+    let is_ours = |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(is_ours);
+    Ok(entries.iter().filter(|entry| is_ours(entry)).map(fs::DirEntry::path).collect())
 }
 
 /// The files to take in, oldest first: the one of now, renamed, and those of processes that died while taking them in.

@@ -60,7 +60,7 @@ impl SqliteState {
     /// # Errors
     /// When a file cannot be made, opened or brought to the schema of today.
     pub fn open(options: StateOptions) -> Result<Self, StateError> {
-        let StateOptions { directory, mode, keep_days, clock } = options;
+        let StateOptions { directory, mode, keep_days, clock, .. } = options;
         let keep = Duration::from_secs(u64::from(keep_days) * 24 * 3600);
         let counters = Arc::new(Counters::default());
         let recorder = match mode {

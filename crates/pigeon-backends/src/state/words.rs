@@ -9,6 +9,7 @@ use pigeon_core::address::Address;
 use pigeon_core::ports::state::ReceiptQuery;
 use pigeon_core::receipt::Receipt;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 /// A receipt ready for its row.
 pub(super) struct Packed {
@@ -77,4 +78,11 @@ pub(super) fn of_query(query: &ReceiptQuery) -> Option<i64> {
         (None, Some(address)) => Some(address_word(&address_key(address))),
         (None, None) => None,
     }
+}
+
+/// An id made of a name, the same one each time.
+pub(super) fn uuid_of(name: &str) -> Uuid {
+    let mut octets = [0; 16];
+    octets.iter_mut().zip(Sha256::digest(name)).for_each(|(octet, made)| *octet = made);
+    uuid::Builder::from_custom_bytes(octets).into_uuid()
 }
