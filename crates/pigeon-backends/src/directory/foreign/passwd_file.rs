@@ -30,6 +30,7 @@ pub struct Source<'a> {
 pub fn read(source: &Source<'_>) -> Foreign {
     let mut foreign = Foreign::default();
     let mut owners = BTreeSet::new();
+    let mut domains = BTreeSet::new();
     for (number, line) in text(source.octets).lines().enumerate() {
         let origin = Origin::at(source.file, number + 1);
         // As Dovecot does: a line without a name is none.
@@ -54,6 +55,7 @@ pub fn read(source: &Source<'_>) -> Foreign {
             home: field(5).to_owned(),
             location: source.location.map(str::to_owned),
             foreign: &mut foreign,
+            domains: &mut domains,
         };
         reader.person.name = field(4).trim().to_owned();
         reader.person.password = password(field(1), source.scheme);
@@ -100,6 +102,8 @@ struct Reader<'a> {
     home: String,
     location: Option<String>,
     foreign: &'a mut Foreign,
+    /// The domains that were met.
+    domains: &'a mut BTreeSet<String>,
 }
 
 impl Reader<'_> {
@@ -170,8 +174,10 @@ impl Reader<'_> {
                 Err(why) => self.leave(&format!("mail location {location}"), &why),
             }
         }
-        let Self { person, foreign, .. } = self;
-        foreign.need_domain(person.address.domain(), &person.origin);
+        let Self { person, foreign, domains, .. } = self;
+        if domains.insert(person.address.domain().as_str().to_owned()) {
+            foreign.need_domain(person.address.domain(), &person.origin);
+        }
         foreign.accounts.push(person);
     }
 }

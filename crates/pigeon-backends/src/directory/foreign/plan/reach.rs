@@ -75,12 +75,16 @@ struct Names<'a> {
     new: HashMap<String, usize>,
     /// Wildcards and catch-alls: domain, place in the list.
     patterns: Vec<(String, usize)>,
+    /// The domains that have wildcards in the directory.
+    open: HashSet<&'a str>,
     aliases: &'a [ForeignAlias],
 }
 
 impl<'a> Names<'a> {
     fn new(aliases: &'a [ForeignAlias], known: &'a Known) -> Self {
-        let mut names = Self { known, new: HashMap::new(), patterns: Vec::new(), aliases };
+        let open = known.aliases.iter().filter_map(|key| key.rsplit_once('@'));
+        let open = open.filter(|(local, _)| local.contains('*')).map(|(_, domain)| domain).collect();
+        let mut names = Self { known, new: HashMap::new(), patterns: Vec::new(), open, aliases };
         for (at, alias) in aliases.iter().enumerate() {
             let domain = alias.pattern.domain.as_str();
             names.new.insert(key_of(&alias.pattern.local, domain), at);
@@ -111,12 +115,7 @@ impl<'a> Names<'a> {
             return End::Alias(*at);
         }
         // A wildcard of the directory's own may match: that is not to be known here.
-        let has_wildcards = self
-            .known
-            .aliases
-            .iter()
-            .any(|key| key.contains('*') && key.ends_with(&format!("@{}", domain.name)));
-        if has_wildcards { End::Reached } else { End::Nobody }
+        if self.open.contains(domain.name.as_str()) { End::Reached } else { End::Nobody }
     }
 }
 
