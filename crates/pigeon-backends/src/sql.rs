@@ -1,9 +1,11 @@
-//! What the directory and the State share on PostgreSQL and MariaDB: where the database is, connections that are
-//! kept, statements written once for both engines, and a schema that is migrated by whoever comes first.
+//! What the directory and the State share on PostgreSQL and MariaDB.
+//!
+//! Where the database is, connections that are kept, statements written once for both engines, and a schema that is
+//! migrated by whoever comes first.
 //!
 //! Statements are standard SQL with `?` for each value and `"` around names that are reserved somewhere (`key`,
 //! `change`, `before`); what reads differently on the two engines is chosen by [`Engine`]. Columns are 64-bit
-//! numbers, text, octets or floating-point numbers, nothing else; times are microseconds since 1970, UTC.
+//! numbers, text or octets, nothing else; times are microseconds since 1970, UTC.
 //!
 //! The pool is our own. That of sqlx asks the server at every return whether the connection lives, which is a second
 //! round trip for each look-up, and goes on trying a server that refuses connections until the time is up, which

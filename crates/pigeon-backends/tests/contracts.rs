@@ -1,4 +1,10 @@
 //! The contract suites over every backend that can be had here.
 
+#[path = "contracts/mariadb.rs"]
+mod mariadb;
+#[path = "contracts/postgres.rs"]
+mod postgres;
+#[path = "contracts/sql.rs"]
+mod sql;
 #[path = "contracts/sqlite.rs"]
 mod sqlite;

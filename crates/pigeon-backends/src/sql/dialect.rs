@@ -15,7 +15,6 @@ pub(crate) enum Param<'a> {
     Integer(i64),
     MaybeInteger(Option<i64>),
     Octets(&'a [u8]),
-    Real(f64),
 }
 
 impl<'a> From<&'a str> for Param<'a> {
@@ -98,7 +97,6 @@ macro_rules! add_all {
                 Param::Integer(value) => $arguments.add(value),
                 Param::MaybeInteger(value) => $arguments.add(value),
                 Param::Octets(value) => $arguments.add(value),
-                Param::Real(value) => $arguments.add(value),
             }
             .map_err(sqlx::Error::Encode)?;
         }
@@ -157,10 +155,6 @@ impl Row {
     }
 
     pub(crate) fn maybe_octets(&self, column: usize) -> Result<Option<Vec<u8>>, SqlError> {
-        column!(self, column)
-    }
-
-    pub(crate) fn real(&self, column: usize) -> Result<f64, SqlError> {
         column!(self, column)
     }
 
