@@ -152,6 +152,8 @@ pub struct OneShot {
     pub spool: Arc<dyn Spool>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Whether the delivery itself talks over sockets; sending what it released always does.
+    pub uses_sockets: bool,
     state: Arc<dyn NodeState>,
     outbox: Outbox,
 }
@@ -165,10 +167,12 @@ impl OneShot {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let catalogue = Arc::new(catalogue(config, &clock));
         let DirectoryUrl::Sqlite(path) = config.directory_url()?;
+        // Directory and State are files, and no service talks to another program.
+        let uses_sockets = false;
         let lookups = Arc::new(KeptLookups::new(&path, &config.state, Arc::clone(&catalogue)));
         let Delivering { state, spool, outbox, agent, .. } =
             Delivering::open(config, Mode::OneShot, None, &catalogue, lookups)?;
-        Ok(Self { agent, spool, clock, state, outbox })
+        Ok(Self { agent, spool, clock, uses_sockets, state, outbox })
     }
 
     /// Whether something is to leave: it is handed over by [`finish`](Self::finish).

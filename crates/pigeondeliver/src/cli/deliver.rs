@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use nix::unistd::geteuid;
 use pigeon_frontends::pipe::{self, Arguments, Dialect, Ended};
+use tokio::runtime::Builder;
 
 use super::serve::become_user;
 use crate::config::Config;
@@ -55,22 +56,25 @@ fn deliver(arguments: &Arguments) -> anyhow::Result<Ended> {
     let owner = if geteuid().is_root() { wiring::owner(&config)? } else { None };
     owner.map_or(Ok(()), become_user)?;
     let site = OneShot::open(&config)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
-        let pipe = pipe::Site {
-            agent: Arc::clone(&site.agent),
-            spool: Arc::clone(&site.spool),
-            clock: Arc::clone(&site.clock),
-            default_domain: config.default_domain(),
-        };
-        let ended = pipe::deliver(&pipe, arguments, &mut std::io::stdin()).await;
-        site.finish().await;
-        ended
-    });
+    let pipe = pipe::Site {
+        agent: Arc::clone(&site.agent),
+        spool: Arc::clone(&site.spool),
+        clock: Arc::clone(&site.clock),
+        default_domain: config.default_domain(),
+    };
+    let with_sockets = || Builder::new_current_thread().enable_all().build();
+    // Without sockets to wait for, the runtime asks the system for nothing: every delivery would wait for that.
+    let mut runtime =
+        if site.uses_sockets { with_sockets() } else { Builder::new_current_thread().enable_time().build() }?;
+    let ended = runtime.block_on(pipe::deliver(&pipe, arguments, &mut std::io::stdin()));
     if !site.has_released() {
         // Nothing is left to do: closing everything in order would only cost time.
         std::process::exit(i32::from(end(&ended)));
     }
+    if !site.uses_sockets {
+        runtime = with_sockets()?;
+    }
+    runtime.block_on(site.finish());
     runtime.shutdown_background();
     Ok(ended)
 }
