@@ -34,7 +34,7 @@ pub(crate) enum Meaning {
     NoTable,
     /// There is no such database.
     NoDatabase,
-    /// User or password are wrong, or the user has no right to the database.
+    /// User or password are wrong, or the user may not do that in the database.
     NoLogin,
     /// The user may not make triggers while the server writes a binary log.
     NoTriggers,
@@ -84,7 +84,7 @@ pub(super) fn meaning(error: &sqlx::Error) -> Meaning {
             1048 | 1062 | 1264 | 1366 | 1406 | 1451 | 1452 | 3140 | 4025 => Meaning::Refused,
             1146 => Meaning::NoTable,
             1049 => Meaning::NoDatabase,
-            1044 | 1045 | 1698 => Meaning::NoLogin,
+            1044 | 1045 | 1142 | 1370 | 1698 => Meaning::NoLogin,
             1419 => Meaning::NoTriggers,
             1053 | 1927 | 1290 | 1836 => Meaning::Gone,
             _ => Meaning::Other,

@@ -158,6 +158,12 @@ async fn suits(connection: &mut Connection) -> Result<(), SqlError> {
                     "is of version {version}: MariaDB 10.6 or newer is needed"
                 )));
             }
+            // Where a replica runs the statements once more, the triggers do not do the same once more.
+            let sql = "SELECT IF(@@log_bin, @@binlog_format, '')";
+            if one_text(connection, sql).await? == "STATEMENT" {
+                let what = "writes statements to its binary log: set binlog_format to MIXED or ROW";
+                return Err(SqlError::Unusable(what.to_owned()));
+            }
         }
     }
     Ok(())
@@ -205,13 +211,18 @@ async fn one_text(connection: &mut Connection, sql: &str) -> Result<String, SqlE
 
 /// A migration that the server does not carry out.
 fn refused(error: sqlx::Error) -> SqlError {
-    if meaning(&error) != Meaning::NoTriggers {
-        return SqlError::Database(error);
+    match meaning(&error) {
+        Meaning::NoTriggers => SqlError::Unusable(format!(
+            "cannot be given triggers ({error}): while it writes a binary log, an administrator of the server must \
+             allow it with SET GLOBAL log_bin_trust_function_creators = 1 (and in its configuration, for later \
+             versions)"
+        )),
+        Meaning::NoLogin => SqlError::Unusable(format!(
+            "cannot be set up ({error}): the database must belong to the user (ALTER DATABASE … OWNER TO … on \
+             PostgreSQL, GRANT ALL ON … on MariaDB)"
+        )),
+        _ => SqlError::Database(error),
     }
-    SqlError::Unusable(format!(
-        "cannot be given triggers ({error}): while it writes a binary log, an administrator of the server must allow \
-         it with SET GLOBAL log_bin_trust_function_creators = 1 (and in its configuration, for later versions)"
-    ))
 }
 
 /// Says what an administrator of the server has to do where the database or the user is missing.

@@ -143,7 +143,6 @@ impl Pool {
         match self.take() {
             Some(kept) => Ok(Session::new(self, permit, kept, true)),
             None => {
-                // Whoever waited for the permit may have waited for a server that is known to be down by now.
                 let kept = self.connect().await?;
                 Ok(Session::new(self, permit, kept, false))
             }

@@ -113,6 +113,9 @@ pub struct SqlUrlError(String);
 /// - `replica`: host and port of a read-only copy that look-ups may ask, any number of times. User, password,
 ///   database and TLS are the same as above.
 ///
+/// MariaDB's users log in with a password of the plugin `mysql_native_password`, which is the server's default;
+/// `ed25519` and `unix_socket` are not understood here.
+///
 /// Shown to people (`Display`, `Debug`) it has no password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SqlUrl {

@@ -30,16 +30,18 @@ pub(crate) async fn changes_hold_on_every_node_within_a_second(server: &Server) 
     let (name, node) = fresh(server, FOLLOWING).await;
     with_ann(&node).await;
     let (command_line, mut seq) = (open(node.url(), ASKING), 2);
+    // PostgreSQL tells; without being told a listening node asks less often.
+    let limit = Duration::from_millis(if matches!(server, Server::Postgres(_)) { 500 } else { 1000 });
     // The listener comes up with the first question.
     assert_eq!(node.feed(0).await.unwrap().seq, seq);
     tokio::time::sleep(Duration::from_millis(500)).await;
     for round in 0..3 {
         apply(&command_line, add_account(&format!("by-command-{round}@example.org"))).await;
         let (took, position) = told(&node, seq).await;
-        assert!(took < Duration::from_millis(1000) && position == seq + 1, "{took:?}, {position}");
+        assert!(took < limit && position == seq + 1, "{took:?}, {position}");
         server.edit(&name, &format!("UPDATE accounts SET name = 'round {round}' WHERE local = 'ann'"));
         let (took, position) = told(&node, seq + 1).await;
-        assert!(took < Duration::from_millis(1000) && position == seq + 2, "{took:?}, {position}");
+        assert!(took < limit && position == seq + 2, "{took:?}, {position}");
         seq = position;
     }
     // What one changes oneself is known at once.
@@ -128,12 +130,14 @@ pub(crate) async fn plain_edits_take_along_what_belongs_to_a_row(server: &Server
     };
     server.edit(&name, &setting("account", "accounts"));
     server.edit(&name, &setting("domain", "domains"));
-    let bad = match server {
-        Server::Postgres(_) => "UPDATE settings SET content = 'no JSON'",
-        Server::MariaDb(_) => "UPDATE settings SET content = 'no JSON'",
-    };
-    assert!(server.try_shell(&name, bad).is_err(), "a setting that cannot be read was taken");
-    assert!(server.try_shell(&name, "UPDATE aliases SET targets = '{}'").is_err());
+    for bad in [
+        "UPDATE settings SET content = 'no JSON'",
+        "UPDATE aliases SET targets = '{}'",
+        "UPDATE aliases SET status = 'gone'",
+        "UPDATE domain_names SET name = 'Example.ORG'",
+    ] {
+        assert!(server.try_shell(&name, bad).is_err(), "{bad}: it was taken");
+    }
     let since = directory.feed(0).await.unwrap().seq;
     let domain = directory.account(&parse("ann@example.org")).await.unwrap().domain;
     server.edit(&name, "DELETE FROM domains");

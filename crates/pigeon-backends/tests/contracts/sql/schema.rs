@@ -70,6 +70,11 @@ pub(crate) async fn a_server_that_forbids_triggers_is_told_of_with_the_remedy(se
     let remedy = error.split("it with ").nth(1).and_then(|text| text.split(" (").next()).unwrap();
     assert!(remedy.starts_with("SET GLOBAL"), "{error}");
     mariadb.sql_as_root(remedy).unwrap();
+    // Replicas would run the triggers differently.
+    mariadb.sql_as_root("SET GLOBAL binlog_format = 'STATEMENT'").unwrap();
+    let error = SqlDirectory::create(&url).await.unwrap_err().to_string();
+    assert!(error.contains("set binlog_format to MIXED"), "{error}");
+    mariadb.sql_as_root("SET GLOBAL binlog_format = 'MIXED'").unwrap();
     SqlDirectory::create(&url).await.unwrap();
     assert_eq!(apply(&open(&url, ASKING), add_domain("example.org")).await, 1);
 }

@@ -37,7 +37,7 @@ CREATE TABLE aliases (
     domain  TEXT COLLATE "C" NOT NULL REFERENCES domains (id) ON DELETE CASCADE,
     local   TEXT COLLATE "C" NOT NULL CHECK (local <> '' AND local = lower(local)),
     id      TEXT COLLATE "C" NOT NULL UNIQUE,
-    targets TEXT COLLATE "C" NOT NULL CHECK (json_typeof(targets::json) = 'array'),
+    targets TEXT COLLATE "C" NOT NULL CHECK (jsonb_typeof(targets::jsonb) = 'array'),
     status  TEXT COLLATE "C" NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'removed')),
     PRIMARY KEY (domain, local)
 );
