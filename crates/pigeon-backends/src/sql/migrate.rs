@@ -12,6 +12,9 @@ use super::dialect::{Param, Row};
 use super::error::{Meaning, SqlError, meaning};
 use super::url::{Engine, SqlUrl};
 
+#[cfg(test)]
+mod tests;
+
 /// How long one waits for another process that migrates.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// For making a connection.
@@ -116,7 +119,9 @@ async fn migrate_alone(connection: &mut Connection, schema: &Schema) -> Result<(
     }
     let mut standing = standing(connection, schema).await?.unwrap_or(Standing { version: 0, serves: 0 });
     for migration in schema.migrations.iter().skip(usize::try_from(standing.version).unwrap_or(usize::MAX)) {
-        standing = Standing { version: standing.version + 1, serves: migration.serves };
+        // What an earlier step demands of programs, later ones do not take back.
+        let serves = standing.serves.max(migration.serves);
+        standing = Standing { version: standing.version + 1, serves };
         let Standing { version, serves } = standing;
         // Numbers and names of our own, nothing from outside.
         let name = schema.name;
