@@ -7,6 +7,7 @@ pub(crate) mod fetched;
 pub mod foreign;
 pub(crate) mod guard;
 pub mod kept;
+pub mod ldap;
 pub(crate) mod listing;
 pub(crate) mod lookup;
 pub(crate) mod mailbox;

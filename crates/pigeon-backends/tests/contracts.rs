@@ -1,5 +1,7 @@
 //! The contract suites over every backend that can be had here.
 
+#[path = "contracts/ldap.rs"]
+mod ldap;
 #[path = "contracts/mariadb.rs"]
 mod mariadb;
 #[path = "contracts/postgres.rs"]
