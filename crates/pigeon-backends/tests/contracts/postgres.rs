@@ -72,6 +72,12 @@ async fn plain_edits_take_along_what_belongs_to_a_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn positions_never_begin_anew() {
+    let Some(server) = shared() else { return };
+    many::positions_never_begin_anew(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_edit_that_is_never_committed_stops_changes_only() {
     let Some(server) = shared() else { return };
     many::an_edit_that_is_never_committed_stops_changes_only(server).await;

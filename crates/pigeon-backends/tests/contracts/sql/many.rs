@@ -154,6 +154,21 @@ pub(crate) async fn plain_edits_take_along_what_belongs_to_a_row(server: &Server
     assert_ne!(again.mailbox.0, "example.org/ann");
 }
 
+/// Whoever shortens the log, or empties a table, hides no change from nodes that know a later position.
+pub(crate) async fn positions_never_begin_anew(server: &Server) {
+    let (name, directory) = fresh(server, ASKING).await;
+    with_ann(&directory).await;
+    server.shell(&name, "DELETE FROM change_log");
+    assert_eq!(directory.feed(2).await.unwrap().seq, 2);
+    assert_eq!(apply(&directory, add_account("bob@example.org")).await, 3);
+    server.edit(&name, "UPDATE accounts SET name = 'Bob' WHERE local = 'bob'");
+    assert_eq!(directory.feed(3).await.unwrap().seq, 4);
+    if let Server::Postgres(_) = server {
+        server.shell(&name, "TRUNCATE settings");
+        assert_eq!(directory.feed(4).await.unwrap().scopes, [(Scope::System, 5)]);
+    }
+}
+
 pub(crate) async fn an_edit_that_is_never_committed_stops_changes_only(server: &Server) {
     let (name, directory) = fresh(server, IMPATIENT).await;
     with_ann(&directory).await;
