@@ -1,3 +1,5 @@
+//! Schemas on real servers: a history is followed by programs of several versions at once.
+
 use std::time::Duration;
 
 use pigeon_testkit::peers::{MariaDb, MariaDbOptions, Postgres, PostgresOptions, or_skip};
