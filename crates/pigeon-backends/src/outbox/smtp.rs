@@ -3,8 +3,8 @@
 //! Source: RFC 5321, with SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531) and PIPELINING (RFC 2920)
 //! where the server offers them.
 
-mod dialog;
-mod encode;
+pub(crate) mod dialog;
+pub(crate) mod encode;
 
 use std::fs::File;
 use std::io::Read as _;

@@ -12,7 +12,9 @@ use super::reply::Refusal;
 /// The attributes that are offered in the answer to `LHLO`.
 pub(super) const XCLIENT_OFFER: &str = "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT";
 /// The attributes that are offered in the answer to `LHLO`.
-pub(super) const XFORWARD_OFFER: &str = "XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE";
+///
+/// `NODE` is our own: the node of this site that hands the message over, for it keeps no mailbox of the recipient.
+pub(super) const XFORWARD_OFFER: &str = "XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE NODE";
 
 const BAD_ATTRIBUTE: Refusal = Refusal::new(501, (5, 5, 4), "An attribute is unknown or has a bad value");
 
@@ -23,6 +25,7 @@ pub(super) struct ClientAttributes {
     address: Option<IpAddr>,
     helo: Option<String>,
     queue_id: Option<String>,
+    node: Option<String>,
 }
 
 impl ClientAttributes {
@@ -46,6 +49,7 @@ impl ClientAttributes {
             "NAME" => self.name = value.map(clean),
             "HELO" => self.helo = value.map(clean),
             "IDENT" => self.queue_id = value.map(clean),
+            "NODE" => self.node = value.map(clean),
             "ADDR" => self.address = value.map(parse_address).transpose()?,
             "PORT" | "PROTO" | "SOURCE" | "LOGIN" | "DESTADDR" | "DESTPORT" => {}
             _ => return Err(BAD_ATTRIBUTE),
@@ -68,6 +72,7 @@ impl ClientAttributes {
         put(&mut origin.client_name, &self.name);
         put(&mut origin.helo, &self.helo);
         put(&mut origin.queue_id, &self.queue_id);
+        put(&mut origin.handed_over_by, &self.node);
     }
 }
 
@@ -112,14 +117,17 @@ mod tests {
 
     #[test]
     fn attributes_are_laid_over_the_origin() {
-        let got =
-            origin(&["NAME=mx.example.net ADDR=192.0.2.9", "HELO=mail+2Eexample IDENT=4Z1 SOURCE=REMOTE"]);
+        let got = origin(&[
+            "NAME=mx.example.net ADDR=192.0.2.9",
+            "HELO=mail+2Eexample IDENT=4Z1 SOURCE=REMOTE NODE=mx1",
+        ]);
         let expect = Origin {
             helo: Some("mail.example".to_owned()),
             client_name: Some("mx.example.net".to_owned()),
             client_address: Some(IpAddr::from([192, 0, 2, 9])),
             queue_id: Some("4Z1".to_owned()),
             protocol: None,
+            handed_over_by: Some("mx1".to_owned()),
         };
         assert_eq!(got, Ok(expect));
         let got = origin(&["ADDR=IPv6:2001:db8::1 NAME=[UNAVAILABLE] HELO=a(b)"]).unwrap();

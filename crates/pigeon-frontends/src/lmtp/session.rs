@@ -197,11 +197,10 @@ impl Session {
     fn origin(&self, is_smtputf8: bool) -> Origin {
         let mut origin = Origin {
             helo: self.helo.clone(),
-            client_name: None,
             client_address: self.peer.address,
             // RFC 6531 §4.3
             protocol: Some(if is_smtputf8 { "UTF8LMTP" } else { "LMTP" }),
-            queue_id: None,
+            ..Origin::default()
         };
         self.xclient.apply(&mut origin);
         self.xforward.apply(&mut origin);

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::time::timeout;
 
-use super::Refusal;
+use crate::outbox::Refusal;
 
 /// Longest reply line that is read; RFC 5321 §4.5.3.1.5 allows 512 octets.
 const MAX_LINE_OCTETS: u64 = 4096;
@@ -15,25 +16,25 @@ const MAX_LINES: usize = 100;
 
 /// A reply of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     /// Three digits.
-    pub(super) code: u16,
+    pub(crate) code: u16,
     /// The lines without their codes.
-    pub(super) lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
 }
 
 impl Reply {
-    pub(super) fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.code)
     }
 
     /// Code and text in one line.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{} {}", self.code, self.lines.join(" "))
     }
 
     /// The refusal in this reply.
-    pub(super) fn refusal(&self) -> Refusal {
+    pub(crate) fn refusal(&self) -> Refusal {
         if !(500..600).contains(&self.code) {
             return Refusal::Temporary(self.text());
         }
@@ -46,29 +47,31 @@ impl Reply {
         Refusal::Permanent { status: status.to_owned(), text: self.text() }
     }
 
-    pub(super) fn unless_success(&self) -> Result<(), Refusal> {
+    pub(crate) fn unless_success(&self) -> Result<(), Refusal> {
         if self.is_success() { Ok(()) } else { Err(self.refusal()) }
     }
 
     /// For the greeting: a refusal there says nothing about the mail, so it is tried again.
-    pub(super) fn unless_ready(&self) -> Result<(), Refusal> {
+    pub(crate) fn unless_ready(&self) -> Result<(), Refusal> {
         if self.is_success() { Ok(()) } else { Err(Refusal::Temporary(self.text())) }
     }
 }
 
 /// What the server offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Extensions {
+pub(crate) struct Extensions {
     /// Largest message in octets, zero for no limit (RFC 1870 §4).
-    pub(super) size: Option<u64>,
-    pub(super) has_8bitmime: bool,
-    pub(super) has_smtputf8: bool,
-    pub(super) has_pipelining: bool,
+    pub(crate) size: Option<u64>,
+    pub(crate) has_8bitmime: bool,
+    pub(crate) has_smtputf8: bool,
+    pub(crate) has_pipelining: bool,
+    /// The attributes that may be passed on about the client (Postfix's `XFORWARD_README`), in upper case.
+    pub(crate) xforward: Vec<String>,
 }
 
 impl Extensions {
     /// From the reply to EHLO (RFC 5321 §4.1.1.1); its first line is a greeting.
-    pub(super) fn of(reply: &Reply) -> Self {
+    pub(crate) fn of(reply: &Reply) -> Self {
         let mut offers = Self::default();
         for line in reply.lines.iter().skip(1) {
             let mut words = line.split_ascii_whitespace();
@@ -77,6 +80,7 @@ impl Extensions {
                 "8BITMIME" => offers.has_8bitmime = true,
                 "SMTPUTF8" => offers.has_smtputf8 = true,
                 "PIPELINING" => offers.has_pipelining = true,
+                "XFORWARD" => offers.xforward = words.map(str::to_ascii_uppercase).collect(),
                 _ => {}
             }
         }
@@ -84,23 +88,28 @@ impl Extensions {
     }
 }
 
+/// Octets both ways.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
+
 /// A connection.
-pub(super) struct Dialog {
-    stream: BufReader<TcpStream>,
+pub(crate) struct Dialog {
+    stream: BufReader<Box<dyn Stream>>,
 }
 
 impl Dialog {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream: BufReader::new(stream) }
+    pub(crate) fn new(stream: impl Stream + 'static) -> Self {
+        Self { stream: BufReader::new(Box::new(stream)) }
     }
 
     /// Sends a command and reads its reply.
-    pub(super) async fn ask(&mut self, command: &str, patience: Duration) -> Result<Reply, Refusal> {
+    pub(crate) async fn ask(&mut self, command: &str, patience: Duration) -> Result<Reply, Refusal> {
         self.send(format!("{command}\r\n").as_bytes(), patience).await?;
         self.reply(patience).await
     }
 
-    pub(super) async fn send(&mut self, bytes: &[u8], patience: Duration) -> Result<(), Refusal> {
+    pub(crate) async fn send(&mut self, bytes: &[u8], patience: Duration) -> Result<(), Refusal> {
         let sent = async {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
@@ -109,7 +118,7 @@ impl Dialog {
     }
 
     /// Reads a reply (RFC 5321 §4.2).
-    pub(super) async fn reply(&mut self, patience: Duration) -> Result<Reply, Refusal> {
+    pub(crate) async fn reply(&mut self, patience: Duration) -> Result<Reply, Refusal> {
         let mut lines = Vec::new();
         loop {
             let line = in_time(patience, self.line()).await?;

@@ -2,7 +2,7 @@
 
 /// Encodes a content that comes in pieces.
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     /// The last octet seen; a line feed before the first.
     last: u8,
 }
@@ -15,7 +15,7 @@ impl Default for Encoder {
 
 impl Encoder {
     /// Adds the next piece, encoded, to `out`.
-    pub(super) fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         for line in piece.split_inclusive(|octet| *octet == b'\n') {
             if self.last == b'\n' && line.starts_with(b".") {
                 out.push(b'.');
@@ -35,7 +35,7 @@ impl Encoder {
     }
 
     /// Adds the end of the content to `out`.
-    pub(super) fn finish(&self, out: &mut Vec<u8>) {
+    pub(crate) fn finish(&self, out: &mut Vec<u8>) {
         match self.last {
             b'\n' => {}
             b'\r' => out.push(b'\n'),
