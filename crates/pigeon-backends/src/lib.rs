@@ -2,6 +2,7 @@
 
 pub mod blocking;
 pub mod directory;
+pub mod handover;
 pub mod mailstore;
 pub mod outbox;
 pub mod passwords;
