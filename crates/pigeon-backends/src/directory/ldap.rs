@@ -62,7 +62,7 @@ const WAIT_MS: (u64, u64) = (1, 20);
 
 /// The directory in OpenLDAP.
 pub struct LdapDirectory {
-    shared: Shared,
+    shared: Arc<Shared>,
     catalogue: Arc<Catalogue>,
     separators: Arc<str>,
 }
@@ -201,7 +201,7 @@ impl LdapDirectory {
         let name = SettingName { service: "address".to_owned(), key: "separators".to_owned() };
         let separators = catalogue.default_of(&name).and_then(|value| value.as_str().map(Arc::from));
         let separators = separators.unwrap_or_else(|| Arc::from("+"));
-        Ok(Self { shared: Shared::new(Arc::new(options))?, catalogue, separators })
+        Ok(Self { shared: Arc::new(Shared::new(Arc::new(options))?), catalogue, separators })
     }
 
     async fn find(&self, address: &Address) -> Outcome<Lookup> {
@@ -231,49 +231,40 @@ impl LdapDirectory {
         fetched::lookup(&mut lookups, address, terms).await
     }
 
-    async fn change(&self, actor: &Actor, job: &Job) -> Outcome<Applied> {
-        let _turn = self.shared.turn.lock().await;
-        let mut attempt: u32 = 0;
-        let mut lost = 0;
-        while attempt < MAX_ATTEMPTS {
-            attempt += 1;
-            let connection = self.shared.links.provider().await?;
-            let mut reader = match writing::begin(&self.shared, &connection).await {
-                Ok(reader) => reader,
-                Err(failure) => {
-                    lost += 1;
-                    match self.shared.may_ask_again(&connection, &failure, lost) {
-                        true => continue,
-                        false => return Err(failure),
-                    }
-                }
-            };
-            match self.make(&mut reader, actor, job).await {
+    /// Makes a change, also where whoever asked for it does not wait for the end: others would have to finish it.
+    async fn change(&self, actor: &Actor, job: Job) -> Result<Applied, DirectoryError> {
+        let (shared, catalogue) = (Arc::clone(&self.shared), Arc::clone(&self.catalogue));
+        let actor = actor.clone();
+        let made = tokio::spawn(async move { change_in(&shared, &catalogue, &actor, &job).await });
+        let made = made.await.unwrap_or_else(|error| Err(Failure::Engine(Box::new(error))));
+        made.map_err(|failure| self.shared.at(failure))
+    }
+}
+
+async fn change_in(shared: &Shared, catalogue: &Catalogue, actor: &Actor, job: &Job) -> Outcome<Applied> {
+    let _turn = shared.turn.lock().await;
+    let (mut attempt, mut lost) = (0_u32, 0);
+    while attempt < MAX_ATTEMPTS {
+        attempt += 1;
+        let connection = shared.links.provider().await?;
+        let (failure, is_begun) = match writing::begin(shared, &connection).await {
+            Err(failure) => (failure, false),
+            Ok(mut reader) => match job.make(&mut reader, catalogue, actor).await {
+                Ok(applied) => return Ok(applied),
                 Err(_) if reader.is_late() => {
                     let wait = u64::from(attempt).saturating_mul(WAIT_MS.0).min(WAIT_MS.1);
                     tokio::time::sleep(Duration::from_millis(wait)).await;
+                    continue;
                 }
-                Err(failure) => {
-                    lost += 1;
-                    if !self.shared.may_ask_again(&connection, &failure, lost) || reader.is_begun() {
-                        return Err(failure);
-                    }
-                }
-                Ok(applied) => return Ok(applied),
-            }
-        }
-        Err(Failure::Unusable("is changed by others all the time: try again later".to_owned()))
-    }
-
-    async fn make(&self, reader: &mut Reader<'_>, actor: &Actor, job: &Job) -> Outcome<Applied> {
-        match job {
-            Job::Change(change) => change::apply(reader, &self.catalogue, actor, change).await,
-            Job::Import(entries) => {
-                change::import(reader, &self.catalogue, actor, entries.clone()).await?;
-                Ok(Applied::default())
-            }
+                Err(failure) => (failure, reader.is_begun()),
+            },
+        };
+        lost += 1;
+        if !shared.may_ask_again(&connection, &failure, lost) || is_begun {
+            return Err(failure);
         }
     }
+    Err(Failure::Unusable("is changed by others all the time: try again later".to_owned()))
 }
 
 /// A log that held less could lose a row that is just written.
@@ -296,6 +287,18 @@ enum Job {
     Import(Vec<Entry>),
 }
 
+impl Job {
+    async fn make(&self, reader: &mut Reader<'_>, catalogue: &Catalogue, actor: &Actor) -> Outcome<Applied> {
+        match self {
+            Self::Change(change) => change::apply(reader, catalogue, actor, change).await,
+            Self::Import(entries) => {
+                change::import(reader, catalogue, actor, entries.clone()).await?;
+                Ok(Applied::default())
+            }
+        }
+    }
+}
+
 impl std::fmt::Debug for LdapDirectory {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "LdapDirectory({})", self.shared.place)
@@ -305,7 +308,7 @@ impl std::fmt::Debug for LdapDirectory {
 /// Reads something that people want to see, over another connection where one is lost.
 macro_rules! reading {
     ($self:ident, $reader:ident => $work:expr) => {{
-        let shared = &$self.shared;
+        let shared = &*$self.shared;
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -345,7 +348,7 @@ impl Directory for LdapDirectory {
 #[async_trait]
 impl Administration for LdapDirectory {
     async fn apply(&self, actor: &Actor, change: Change) -> Result<Applied, DirectoryError> {
-        self.change(actor, &Job::Change(change)).await.map_err(|failure| self.shared.at(failure))
+        self.change(actor, Job::Change(change)).await
     }
 
     async fn domains(&self, page: &Page) -> Result<Vec<Domain>, DirectoryError> {
@@ -396,7 +399,6 @@ impl Administration for LdapDirectory {
     }
 
     async fn import(&self, actor: &Actor, entries: Vec<Entry>) -> Result<(), DirectoryError> {
-        let imported = self.change(actor, &Job::Import(entries)).await;
-        imported.map(drop).map_err(|failure| self.shared.at(failure))
+        self.change(actor, Job::Import(entries)).await.map(drop)
     }
 }

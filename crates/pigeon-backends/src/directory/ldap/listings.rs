@@ -1,5 +1,6 @@
 //! What listings and exports read. Servers do not sort: keys are read and sorted here, then the entries of one page.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,22 @@ const KEPT: Duration = Duration::from_secs(30);
 /// How many rows of the log are read at most.
 const MAX_ROWS: u64 = 100_000;
 
+/// What keys are made of.
+const KEYS: &[&str] = &[
+    "pigeonId",
+    "pigeonDomainName",
+    "pigeonLocalPart",
+    "pigeonPattern",
+    "pigeonOwner",
+    "pigeonRole",
+    "pigeonSettingName",
+    "pigeonSettingKind",
+];
+
 /// The keys of one listing, sorted, each with the name of its entry.
 type Keys = Arc<Vec<(String, String)>>;
+/// Domains by id.
+type Domains = HashMap<Id, DomainRow>;
 
 /// The keys of the listing that was read last: the next page needs them again.
 #[derive(Debug, Default)]
@@ -68,7 +83,7 @@ impl Reader<'_> {
         let keys = match self.shared.sorted.get(of, position) {
             Some(keys) => keys,
             None => {
-                let records = self.all(filter, &[ROWS, BELONGINGS].concat()).await?;
+                let records = self.all(filter, KEYS).await?;
                 let mut keys = Vec::with_capacity(records.len());
                 for record in records {
                     keys.push((key(&record)?, record.dn));
@@ -105,13 +120,19 @@ impl Reader<'_> {
         self.page(&filter, Record::local, (slice.after, slice.limit)).await
     }
 
-    /// The domain that an account or alias is in.
-    async fn domain_of_record(&mut self, record: &Record) -> Outcome<DomainRow> {
-        let domain = self.domain_of(&record.domain_id()?).await?;
-        domain.ok_or_else(|| record.broken("belongs to a domain that does not exist"))
+    /// The domain that an account or alias is in, asked for once for each page.
+    async fn domain_of_record(&mut self, record: &Record, known: &mut Domains) -> Outcome<DomainRow> {
+        let id = record.domain_id()?;
+        if let Some(domain) = known.get(&id) {
+            return Ok(domain.clone());
+        }
+        let domain = self.domain_of(&id).await?;
+        let domain = domain.ok_or_else(|| record.broken("belongs to a domain that does not exist"))?;
+        known.insert(id, domain.clone());
+        Ok(domain)
     }
 
-    async fn entry_of(&mut self, kind: Kind, record: &Record) -> Outcome<Entry> {
+    async fn entry_of(&mut self, kind: Kind, record: &Record, known: &mut Domains) -> Outcome<Entry> {
         Ok(match kind {
             Kind::Domain => {
                 let DomainRow { id, name, status } = record.domain()?;
@@ -119,11 +140,11 @@ impl Reader<'_> {
                 Entry::Domain(Domain { id, name: name.to_string(), aliases, status })
             }
             Kind::Account => {
-                let domain = self.domain_of_record(record).await?;
+                let domain = self.domain_of_record(record, known).await?;
                 Entry::Account(record.account(&domain)?)
             }
             Kind::Alias => {
-                let domain = self.domain_of_record(record).await?;
+                let domain = self.domain_of_record(record, known).await?;
                 Entry::Alias(record.alias(&domain)?.strict()?)
             }
             Kind::Grant => Entry::Grant(record.grant()?),
@@ -279,9 +300,9 @@ impl Listing for Reader<'_> {
     async fn export_of(&mut self, kind: Kind, after: &str, limit: u32) -> Outcome<Vec<(String, Entry)>> {
         let filter = is("objectClass", class_of(kind));
         let page = self.page(&filter, |record| self.key_of(kind, record), (after, limit)).await?;
-        let mut entries = Vec::with_capacity(page.len());
+        let (mut entries, mut known) = (Vec::with_capacity(page.len()), Domains::new());
         for (key, record) in page {
-            entries.push((key, self.entry_of(kind, &record).await?));
+            entries.push((key, self.entry_of(kind, &record, &mut known).await?));
         }
         Ok(entries)
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
+use futures_util::future::try_join_all;
 use ldap3::Scope as Depth;
 use pigeon_core::directory::{Account, Alias, AliasPattern, Domain, Entry, Grant, Id, Scope};
 use pigeon_core::setting::{Layer, Setting};
@@ -10,13 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::super::failure::{Failure, Outcome};
 use super::super::rows::{DomainRow, Rows as _, Write, Writes};
-use super::Shared;
 use super::ask::{Attributes, Search, is};
 use super::dial::Connection;
 use super::reading::Reader;
 use super::record::{ROWS, Record, mail, number, of_account, of_alias, of_domain, of_setting, value};
 use super::tree::{self, named, rdn, role_text};
 use super::trouble::code;
+use super::writing::TAKE_OVER;
+use super::{Shared, is_below};
 
 /// How many entries are deleted at once.
 const AT_ONCE: usize = 50;
@@ -139,12 +142,14 @@ pub(super) struct Steps<'a> {
     /// The change that entries are marked with.
     seq: u64,
     has_written: bool,
+    /// When others last heard of the change.
+    heard: Instant,
 }
 
 impl<'a> Steps<'a> {
     pub(super) fn new(shared: &'a Shared, connection: &Arc<Connection>, seq: u64) -> Self {
         let reader = Reader { shared, connection: Arc::clone(connection), start: None };
-        Self { reader, seq, has_written: false }
+        Self { reader, seq, has_written: false, heard: Instant::now() }
     }
 
     /// Whether any order was carried out.
@@ -153,6 +158,7 @@ impl<'a> Steps<'a> {
     }
 
     pub(super) async fn make(&mut self, step: &Step) -> Outcome<()> {
+        self.let_others_hear().await?;
         match step {
             Step::Put(Entry::Domain(domain)) => self.put_domain(domain).await,
             Step::Put(Entry::Account(account)) => self.put_account(account).await,
@@ -182,6 +188,21 @@ impl<'a> Steps<'a> {
             }
             Step::Readdress(domain) => self.readdress(domain).await,
         }
+    }
+
+    /// A change of very many entries takes long, and nobody should take it for one whose maker is gone.
+    async fn let_others_hear(&mut self) -> Outcome<()> {
+        let silence = self.heard.elapsed();
+        if silence > TAKE_OVER / 2 {
+            let why = "was out of reach while a change was made: another finishes it";
+            return Err(Failure::Unusable(why.to_owned()));
+        }
+        if silence > TAKE_OVER / 10 {
+            let row = self.reader.shared.tree.change(self.seq);
+            self.reader.connection.replace(&row, &vec![("pigeonSequence", number(self.seq))]).await?;
+            self.heard = Instant::now();
+        }
+        Ok(())
     }
 
     async fn put_domain(&mut self, domain: &Domain) -> Outcome<()> {
@@ -268,20 +289,22 @@ impl<'a> Steps<'a> {
     }
 
     async fn drop_domain(&mut self, domain: &Domain) -> Outcome<()> {
-        let filter = format!("(&{}(objectClass=pigeonAccount))", is("pigeonDomain", &domain.id.0));
-        for account in self.reader.all(&filter, &["pigeonMailbox"]).await? {
-            self.retire(account.text("pigeonMailbox")).await?;
-            self.delete_all(&account.dn).await?;
+        let dn = self.reader.shared.tree.domain(&domain.id);
+        // First of all, so that whoever goes on with this finds none missing.
+        let members = self.reader.all(&is("pigeonDomain", &domain.id.0), &["pigeonMailbox"]).await?;
+        for member in &members {
+            self.let_others_hear().await?;
+            self.retire(member.text("pigeonMailbox")).await?;
         }
         let role = format!("(&{}(objectClass=pigeonGrant))", is("pigeonRole", &domain.id.0));
         for grant in self.reader.all(&role, &["1.1"]).await? {
             self.delete(&grant.dn).await?;
         }
-        let strays = format!("(&{}(objectClass=pigeonAlias))", is("pigeonDomain", &domain.id.0));
-        for alias in self.reader.all(&strays, &["1.1"]).await? {
-            self.delete(&alias.dn).await?;
+        // Somebody may have put what belongs to the domain elsewhere.
+        for member in members.iter().filter(|member| !is_below(&member.dn, &dn)) {
+            self.delete_all(&member.dn).await?;
         }
-        self.delete_all(&self.reader.shared.tree.domain(&domain.id)).await
+        self.delete_all(&dn).await
     }
 
     async fn drop_account(&mut self, account: &Account) -> Outcome<()> {
@@ -316,16 +339,16 @@ impl<'a> Steps<'a> {
 
     /// Deletes an entry with all below it, the lowest first.
     async fn delete_all(&mut self, dn: &str) -> Outcome<()> {
-        let connection = &self.reader.connection;
         let filter = "(objectClass=*)";
         let search = Search { base: dn, scope: Depth::Subtree, filter, attributes: &["1.1"] };
-        let mut found = connection.search_all(&search).await?;
+        let mut found = self.reader.connection.search_all(&search).await?;
         let depth = |record: &Record| tree::depth(&record.dn);
         found.sort_by_key(|record| std::cmp::Reverse(depth(record)));
         for level in found.chunk_by(|one, two| depth(one) == depth(two)) {
             for part in level.chunks(AT_ONCE) {
-                let deletions = part.iter().map(|record| connection.delete(&record.dn));
-                futures_util::future::try_join_all(deletions).await?;
+                self.let_others_hear().await?;
+                let connection = &self.reader.connection;
+                try_join_all(part.iter().map(|record| connection.delete(&record.dn))).await?;
                 self.has_written = true;
             }
         }
@@ -337,16 +360,23 @@ impl<'a> Steps<'a> {
         let Some(row) = self.reader.domain_of(domain).await? else { return Ok(()) };
         let filter = format!("(&{}(objectClass=pigeonAccount))", is("pigeonDomain", &domain.0));
         let attributes = [ROWS, &["mail"]].concat();
+        let mut outdated = Vec::new();
         for record in self.reader.all(&filter, &attributes).await? {
             let mail = mail(&record.account(&row)?.address);
-            if record.octets("mail") == mail {
-                continue;
+            if record.octets("mail") != mail {
+                outdated.push((record.dn, vec![("mail", mail), ("pigeonWrittenAt", number(self.seq))]));
             }
-            let content = vec![("mail", mail), ("pigeonWrittenAt", number(self.seq))];
-            match self.reader.connection.replace(&record.dn, &content).await {
-                Err(trouble) if trouble.is(code::NO_SUCH_OBJECT) => {}
-                done => done?,
-            }
+        }
+        for part in outdated.chunks(AT_ONCE) {
+            self.let_others_hear().await?;
+            let connection = &self.reader.connection;
+            let orders = part.iter().map(|(dn, content)| async move {
+                match connection.replace(dn, content).await {
+                    Err(trouble) if trouble.is(code::NO_SUCH_OBJECT) => Ok(()),
+                    done => done,
+                }
+            });
+            try_join_all(orders).await?;
         }
         Ok(())
     }

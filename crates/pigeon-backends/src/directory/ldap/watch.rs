@@ -29,6 +29,8 @@ use super::record::Record;
 
 /// Behind how many rows of the log it is cheaper to say that everything changed.
 const MAX_ROWS: u64 = 5000;
+/// How long a change under way may take until what it does is judged without knowing all of it.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 /// How often everything counts as changed where the server has no `contextCSN`, so that nobody can tell.
 const BLIND: Duration = Duration::from_millis(1500);
 
@@ -82,8 +84,8 @@ struct Seen {
     server: usize,
     state: State,
     positions: Positions,
-    /// A change under way that was given time to end before what it does was judged.
-    awaited: Option<u64>,
+    /// A change under way that is given time to end before what it does is judged, and since when.
+    awaited: Option<(u64, Instant)>,
     /// Whether a replica was seen taking in what it missed.
     was_partial: bool,
     /// When everything last counted as changed because nobody can tell.
@@ -182,12 +184,16 @@ impl Watch {
             return;
         }
         let mut scopes = match verdict {
-            Verdict::Wait(change) if seen.awaited != Some(change) => {
-                seen.awaited = Some(change);
-                seen.state.position = position;
-                return;
+            Verdict::Wait(change) => {
+                let since = seen.awaited.filter(|(awaited, _)| *awaited == change).map(|(_, since)| since);
+                let since = since.unwrap_or_else(Instant::now);
+                seen.awaited = Some((change, since));
+                if since.elapsed() < UNDER_WAY {
+                    seen.state.position = position;
+                    return;
+                }
+                vec![Scope::System]
             }
-            Verdict::Wait(_) => vec![Scope::System],
             Verdict::Changed(scopes) => scopes,
         };
         if std::mem::take(&mut seen.was_partial) {

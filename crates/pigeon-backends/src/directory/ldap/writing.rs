@@ -28,7 +28,7 @@ use super::trouble::{Trouble, code};
 use super::watch;
 
 /// How long nothing may be heard of a change before another takes it over. Its maker gives up in half that time.
-const TAKE_OVER: Duration = Duration::from_secs(10);
+pub(super) const TAKE_OVER: Duration = Duration::from_secs(10);
 /// How long somebody waits for the changes of others.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked whether another's change is done.
@@ -166,34 +166,16 @@ struct Work<'a> {
     connection: &'a Connection,
     seq: u64,
     steps: Steps<'a>,
-    /// When others last heard of it.
-    heard: Instant,
 }
 
 impl<'a> Work<'a> {
     fn new(shared: &'a Shared, connection: &'a Arc<Connection>, seq: u64) -> Self {
-        Self { shared, connection, seq, steps: Steps::new(shared, connection, seq), heard: Instant::now() }
+        Self { shared, connection, seq, steps: Steps::new(shared, connection, seq) }
     }
 
     async fn make(&mut self, steps: &[Step]) -> Outcome<()> {
         for step in steps {
-            self.let_others_hear().await?;
             self.steps.make(step).await?;
-        }
-        Ok(())
-    }
-
-    /// A change of very many entries takes long, and nobody should take it for one whose maker is gone.
-    async fn let_others_hear(&mut self) -> Outcome<()> {
-        let silence = self.heard.elapsed();
-        if silence > TAKE_OVER / 2 {
-            let why = "was out of reach while a change was made: another finishes it";
-            return Err(Failure::Unusable(why.to_owned()));
-        }
-        if silence > TAKE_OVER / 10 {
-            let row = self.shared.tree.change(self.seq);
-            self.connection.replace(&row, &vec![("pigeonSequence", number(self.seq))]).await?;
-            self.heard = Instant::now();
         }
         Ok(())
     }

@@ -211,3 +211,67 @@ async fn a_plain_recipient_costs_one_search() {
     holds(SOON, "the log", async || searches() >= before + 2).await;
     assert_eq!(searches(), before + 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
+    let Some((slapd, _)) = site().await else { return };
+    let options = options(&slapd.url());
+    let makers = (0..3).map(|maker| {
+        let directory = open(&options);
+        tokio::spawn(async move {
+            let mut made = Vec::new();
+            for count in 0..40 {
+                let address = format!("u{maker}-{count}@example.org");
+                let change =
+                    Change::AddAccount { address: parse(&address), name: String::new(), password: None };
+                if directory.apply(&root(), change).await.is_ok() {
+                    made.push(address);
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            made
+        })
+    });
+    let makers: Vec<_> = makers.collect();
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(350)).await;
+        slapd.kill();
+        slapd.restart().unwrap();
+    }
+    let directory = open(&options);
+    let mut made = 0;
+    for maker in makers {
+        for address in maker.await.unwrap() {
+            made += 1;
+            assert_eq!(means(&directory, &address).await, [address.as_str()], "it was acknowledged");
+        }
+    }
+    assert!(made > 10, "{made} changes were made");
+    // Whatever was begun is finished now, and the log knows of each account that is there.
+    add_domain(&directory, "example.net").await;
+    let log = directory.changes(0, 1000).await.unwrap();
+    let last = u64::try_from(log.len()).unwrap();
+    assert!(log.iter().map(|row| row.seq).eq(1..=last), "the log has gaps");
+    let page = pigeon_core::ports::directory::Page { after: None, limit: 1000, with_removed: true };
+    let accounts = directory.accounts(None, &page).await.unwrap().len();
+    let added = log.iter().filter(|row| row.change["change"] == "add-account").count();
+    assert_eq!(accounts, added);
+    assert!(accounts >= made + 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_goes_on_when_nobody_waits_for_it() {
+    let Some((slapd, directory)) = site().await else { return };
+    let actor = root();
+    for count in 0..20 {
+        let address = format!("u{count}@example.org");
+        let change = Change::AddAccount { address: parse(&address), name: String::new(), password: None };
+        let given_up =
+            tokio::time::timeout(Duration::from_millis(count % 8), directory.apply(&actor, change));
+        given_up.await.ok();
+    }
+    let begun = Instant::now();
+    add_domain(&directory, "example.net").await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(slapd.search(BASE, "(pigeonPending=*)", &["1.1"]).unwrap().is_empty());
+}

@@ -10,7 +10,7 @@ use super::{
     BASE, SERVICE, add_domain, apply, found, holds, is_unknown, lookup, means, open, options, parse, root,
     server, set_hops, site, start,
 };
-use pigeon_backends::directory::ldap::LdapDirectory;
+use pigeon_backends::directory::ldap::{LdapDirectory, LdapOptions};
 use pigeon_core::directory::{Change, Lookup, Place, TargetKind};
 use pigeon_core::ports::directory::{Administration as _, Directory as _};
 use pigeon_core::setting::ContentKind;
@@ -240,4 +240,45 @@ async fn other_entries_of_the_database_touch_nothing() {
     assert!(!feed.scopes.iter().any(|(scope, _)| *scope == Scope::System), "{feed:?}");
     assert!(!is_touched(&directory, &kept).await);
     assert!(feed.scopes.iter().any(|(scope, _)| matches!(scope, Scope::Account(Id(_)))));
+}
+
+/// Whoever keeps look-ups asks the provider, or a replica, while changes are made: none is taken for one of another program.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn changes_in_order_are_told_exactly_while_they_are_made() {
+    const CHANGES: u32 = 100;
+    let Some((slapd, _)) = site().await else { return };
+    let consumer = slapd.consumer().unwrap();
+    let near = open(&options(&slapd.url()));
+    let far = open(&LdapOptions { replicas: vec![consumer.url()], ..options(&slapd.url()) });
+    holds(IN_TIME * 4, "replication", async || {
+        far.lookup(&parse("bob@example.org")).await.is_ok_and(|found| matches!(found, Lookup::Found(_)))
+    })
+    .await;
+    let kept = lookup(&far, "bob@example.org").await;
+    let maker = open(&options(&slapd.url()));
+    let making = tokio::spawn(async move {
+        for count in 0..CHANGES / 2 {
+            set_hops(&maker, "ann@example.org", count + 1).await;
+            let (place, name) = (Place::Account(parse("ann@example.org")), "trace.max_hops".parse().unwrap());
+            apply(&maker, Change::Unset { place, name, kind: ContentKind::Value }).await;
+        }
+    });
+    let mut since = [near.feed(3).await.unwrap().seq, far.feed(3).await.unwrap().seq];
+    let mut is_over = false;
+    while !is_over {
+        is_over = making.is_finished();
+        if is_over {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+        for (directory, since) in [&near, &far].into_iter().zip(&mut since) {
+            let feed = directory.feed(*since).await.unwrap();
+            *since = feed.seq;
+            let others = feed.scopes.iter().filter(|(scope, _)| !matches!(scope, Scope::Account(_)));
+            assert_eq!(others.count(), 0, "{feed:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    making.await.unwrap();
+    assert_eq!(since, [u64::from(3 + CHANGES); 2]);
+    assert!(!is_touched(&far, &kept).await);
 }
