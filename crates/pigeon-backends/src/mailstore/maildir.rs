@@ -23,6 +23,7 @@ mod quota;
 mod replace;
 mod shelf;
 mod subscriptions;
+pub mod transfer;
 mod tree;
 mod utf7;
 mod write;
