@@ -46,7 +46,7 @@ impl Service for Spanning {
     fn contradictions(settings: &Span) -> Vec<Contradiction> {
         let is_crossed = settings.from.zip(settings.to).is_some_and(|(from, to)| to < from);
         let allowed = "to must not lie before from".to_owned();
-        is_crossed.then(|| Contradiction { keys: ["from", "to"], allowed }).into_iter().collect()
+        is_crossed.then_some(Contradiction { keys: ["from", "to"], allowed }).into_iter().collect()
     }
 }
 
