@@ -117,6 +117,7 @@ fn text_kind(schema: &Value) -> String {
         Some("idn-email") => "address".to_owned(),
         Some("field-name") => "name of a header field".to_owned(),
         Some("field-line") => "header field".to_owned(),
+        Some("imap-flag") => "IMAP flag".to_owned(),
         Some(other) => other.to_owned(),
         None => "text".to_owned(),
     }

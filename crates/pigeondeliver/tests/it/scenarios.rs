@@ -24,6 +24,7 @@ use pigeon_core::envelope::{Envelope, MailParameters, Named, Origin, Transaction
 use pigeon_core::message::Message;
 use pigeon_core::rights::Actor;
 use pigeon_core::setting::{Content, Pin};
+use pigeon_core::timestamp::Timestamp;
 use pigeondeliver::config::Config;
 use pigeondeliver::wiring::{self, Mode, Site};
 
@@ -142,8 +143,8 @@ impl Scenario {
                     branch.steps.iter().filter(|step| step.service != "commit" || step.decision != "continue")
                 {
                     let because = step.because.join(", ");
-                    let line =
-                        format!("      {:<11} {:<9} {}  {because}", step.service, step.decision, step.reason);
+                    let reason = timeless(&step.reason);
+                    let line = format!("      {:<11} {:<9} {reason}  {because}", step.service, step.decision);
                     writeln!(self.story, "{}", line.trim_end()).unwrap();
                 }
             }
@@ -177,6 +178,12 @@ impl Scenario {
                 .unwrap();
         }
     }
+}
+
+/// The text with `MOMENT` for every moment in it; days stay.
+fn timeless(text: &str) -> String {
+    let is_moment = |word: &str| word.len() > 10 && Timestamp::parse(word).is_ok();
+    text.split(' ').map(|word| if is_moment(word) { "MOMENT" } else { word }).collect::<Vec<_>>().join(" ")
 }
 
 fn set(rest: &str, content: impl Fn(serde_json::Value) -> Content) -> Change {

@@ -107,6 +107,20 @@ fn check_mailbox(client: &mut ImapClient, node: &Node, shown: impl Fn(&str) -> S
     assert!(usage == octets / 1024 || usage == octets.div_ceil(1024), "{usage} for {octets} octets");
 }
 
+/// Delivers mail with the flags that a setting names; returns the flags of the newest mail as a reader shows them.
+fn deliver_flagged(node: &Node, client: &mut ImapClient) -> Vec<String> {
+    node.set(ANN, &["mailbox.flags=\\Seen,\\Flagged,$Junk,work"]);
+    std::thread::sleep(FRESHNESS);
+    let sent = node.lmtp().send("sam@example.com", &[ANN], b"Subject: flagged\r\n\r\nx\r\n").unwrap();
+    assert!(sent.is_accepted(), "{sent:?}\n{}", node.log());
+    client.select("INBOX").unwrap();
+    let shown = client.fetch_all().unwrap();
+    let is_it = |body: &[u8]| body.windows(18).any(|part| part == b"\r\nSubject: flagged");
+    let (flagged, others): (Vec<_>, Vec<_>) = shown.into_iter().partition(|message| is_it(&message.body));
+    assert!(others.iter().all(|message| message.flags.is_empty()), "{others:?}");
+    flagged.into_iter().next().expect("the mail").flags
+}
+
 fn owner() -> (u32, u32) {
     if is_root() { (MAIL_ID, MAIL_ID) } else { (0, 0) }
 }
@@ -138,6 +152,8 @@ fn dovecot_shows_what_was_delivered() {
     assert_eq!(client.select("INBOX").unwrap(), 4, "{}", dovecot.log());
     let quotas = client.quotas("INBOX").unwrap();
     assert!(quotas.iter().any(|quota| quota.resource == "MESSAGE" && quota.usage == 7), "{quotas:?}");
+
+    assert_eq!(deliver_flagged(&node, &mut client), ["$Junk", "\\Flagged", "\\Seen", "work"]);
 }
 
 #[test]
@@ -151,6 +167,8 @@ fn courier_shows_what_was_delivered() {
     // Since its version 5 Courier names folders on disk in UTF-8: it takes the modified UTF-7 of Dovecot and of its own
     // older versions literally. The mail is there all the same, under a name with `&-` for every `&`.
     check_mailbox(&mut client, &node, |folder| format!("INBOX.{}", folder.replace('&', "&-")));
+    // Courier keeps keywords in files of its own, and shows none of those in Dovecot's.
+    assert_eq!(deliver_flagged(&node, &mut client), ["\\Flagged", "\\Seen"]);
 }
 
 /// What the readers change is respected by the next delivery.
