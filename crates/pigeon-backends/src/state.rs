@@ -29,6 +29,9 @@ pub trait NodeState: State + OutboxStore + Nodes {
     /// Where it is, for people; no password is in it.
     fn place(&self) -> String;
 
+    /// The version of the schema that this program was made for.
+    fn schema(&self) -> u32;
+
     /// What this process counted.
     fn tally(&self) -> Tally;
 

@@ -29,6 +29,7 @@ mod transaction;
 mod wire;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use pigeon_core::agent::Agent;
@@ -82,6 +83,7 @@ pub struct Reception {
     limits: LmtpLimits,
     ids: TransactionIds,
     buffers: Buffers,
+    connections: AtomicUsize,
 }
 
 impl Reception {
@@ -97,7 +99,13 @@ impl Reception {
         limits: LmtpLimits,
     ) -> Self {
         let (ids, buffers) = (TransactionIds::new(), Buffers::default());
-        Self { deliver, spool, clock, hostname, limits, ids, buffers }
+        Self { deliver, spool, clock, hostname, limits, ids, buffers, connections: AtomicUsize::new(0) }
+    }
+
+    /// How many clients are connected.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// What a client may use up.

@@ -13,6 +13,7 @@ mod explain;
 mod grant;
 mod import;
 mod init;
+mod node;
 mod outbox;
 mod output;
 mod parse;
@@ -120,6 +121,9 @@ pub enum Command {
     /// Redirects and answers on their way to the mail server
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
+    /// The nodes that take mail for this site
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Write man pages, completions and reference pages
@@ -257,6 +261,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Directory(command) => Box::pin(transfer::run(global, command)).await,
         Command::Import(command) => Box::pin(import::run(global, command)).await,
         Command::Outbox(command) => Box::pin(outbox::run(global, command)).await,
+        Command::Node(command) => Box::pin(node::run(global, command)).await,
         Command::Completions(args) => completions(&args),
         Command::Generate(args) => crate::docs::generate(&args.directory),
     };

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use pigeon_backends::sql::SqlUrl;
 use pigeon_frontends::lmtp::{ListenAddress, LmtpLimits, LmtpListener};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,11 +22,17 @@ pub const DEFAULT_PATH: &str = "/etc/pigeondeliver/pigeondeliver.toml";
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The directory's URL: `sqlite:/var/lib/pigeondeliver/directory.sqlite`.
+    /// The directory's URL: `sqlite:/var/lib/pigeondeliver/directory.sqlite`, `postgres://user:password@host/database` or `mariadb://user:password@host/database`.
     pub directory: String,
-    /// Where this node keeps its State, the outbox and the spool for large messages.
+    /// Where this node keeps its own files: the spool for large messages, receipts on their way, and its State unless nodes share one.
     #[serde(default = "default_state")]
     pub state: PathBuf,
+    /// The URL of the database in which nodes share their State: `postgres://…` or `mariadb://…`. Unset: the directory's own, if it is such a one; else this node keeps its State in files, for itself alone.
+    #[serde(default)]
+    pub shared_state: Option<String>,
+    /// The name of this node, which no other node of the site has. Unset: the host name.
+    #[serde(default)]
+    pub node: Option<String>,
     /// The name of this host in trace fields and replies. Unset: the system's host name.
     #[serde(default)]
     pub hostname: Option<String>,
@@ -256,6 +263,8 @@ impl Lmtp {
 pub enum DirectoryUrl {
     /// An SQLite file.
     Sqlite(PathBuf),
+    /// A database of a PostgreSQL or MariaDB server.
+    Sql(Box<SqlUrl>),
 }
 
 impl Config {
@@ -265,6 +274,8 @@ impl Config {
         Self {
             directory: format!("sqlite:{}", directory.display()),
             state: state.to_owned(),
+            shared_state: None,
+            node: None,
             hostname: None,
             default_domain: None,
             mail: Mail { root: mail_root.to_owned(), ..Mail::default() },
@@ -299,6 +310,7 @@ impl Config {
         let config: Self =
             toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))?;
         config.directory_url()?;
+        config.shared_state_url()?;
         for listener in &config.lmtp {
             listener.listener()?;
         }
@@ -314,11 +326,34 @@ impl Config {
             Some(("sqlite", path)) => {
                 Ok(DirectoryUrl::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
             }
+            Some(("postgres" | "postgresql" | "mariadb" | "mysql", _)) => {
+                let url = self.directory.parse().map_err(|error| anyhow!("directory: {error}"))?;
+                Ok(DirectoryUrl::Sql(Box::new(url)))
+            }
+            // The text itself is not shown: a password may be in it.
             _ => bail!(
-                "directory {:?} is not a URL that is known here: write sqlite:/path/to/directory.sqlite",
-                self.directory
+                "directory is not a URL that is known here: write sqlite:/path/to/directory.sqlite, \
+                 postgres://user:password@host/database or mariadb://user:password@host/database"
             ),
         }
+    }
+
+    /// Where nodes share their State; none where this one keeps it for itself.
+    ///
+    /// # Errors
+    /// When `shared_state` is no URL of a database.
+    pub fn shared_state_url(&self) -> anyhow::Result<Option<SqlUrl>> {
+        match (&self.shared_state, self.directory_url()?) {
+            (Some(url), _) => url.parse().map(Some).map_err(|error| anyhow!("shared_state: {error}")),
+            (None, DirectoryUrl::Sql(url)) => Ok(Some(*url)),
+            (None, DirectoryUrl::Sqlite(_)) => Ok(None),
+        }
+    }
+
+    /// The name of this node.
+    #[must_use]
+    pub fn node_name(&self) -> String {
+        self.node.clone().unwrap_or_else(|| self.hostname())
     }
 
     /// The name of this host.
@@ -344,6 +379,22 @@ mod tests {
         let config: Config = toml::from_str(r#"directory = "sqlite:/tmp/d.sqlite""#).unwrap();
         assert_eq!(config.directory_url().unwrap(), DirectoryUrl::Sqlite("/tmp/d.sqlite".into()));
         assert_eq!(config.mail.sync, Sync::Automatic);
+    }
+
+    #[test]
+    fn nodes_share_the_directorys_database_unless_another_one_is_named() {
+        let check = |text: &str, expect: Option<&str>| {
+            let config: Config = toml::from_str(text).unwrap();
+            let url = config.shared_state_url().unwrap().map(|url| url.to_string());
+            assert_eq!(url.as_deref(), expect, "{text}");
+        };
+        check(r#"directory = "sqlite:/d""#, None);
+        check(r#"directory = "postgres://u:p@db/mail""#, Some("postgres://u@db:5432/mail"));
+        let other = "directory = \"sqlite:/d\"\nshared_state = \"mysql://u:p@db/state\"";
+        check(other, Some("mariadb://u@db:3306/state"));
+        let config: Config = toml::from_str(r#"directory = "ldab:u:hunter2@h""#).unwrap();
+        let error = format!("{:#}", config.shared_state_url().unwrap_err());
+        assert!(!error.contains("hunter2") && error.contains("postgres://"), "{error}");
     }
 
     #[test]

@@ -8,10 +8,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use pigeon_backends::blocking::Blocking;
 use pigeon_backends::directory::kept::KeptLookups;
+use pigeon_backends::directory::sql::{SqlDirectory, SqlOptions};
 use pigeon_backends::directory::sqlite::SqliteDirectory;
 use pigeon_backends::mailstore::maildir::{self, Maildir, MaildirOptions, Owner, SyncMode};
 use pigeon_backends::outbox::{Outbox, OutboxConfig, OutboxStore, Which};
 use pigeon_backends::spool::DiskSpool;
+use pigeon_backends::sql::SqlUrl;
+use pigeon_backends::state::sql::SqlState;
 use pigeon_backends::state::sqlite::SqliteState;
 use pigeon_backends::state::{self, NodeState, StateOptions};
 use pigeon_core::agent::Agent;
@@ -87,6 +90,7 @@ impl Site {
             DirectoryUrl::Sqlite(path) => {
                 Arc::new(SqliteDirectory::open(&path, Arc::clone(&catalogue), mode.blocking())?)
             }
+            DirectoryUrl::Sql(url) => Arc::new(open_sql_directory(*url, &catalogue, mode)?),
         };
         let owner = owner(&config)?;
         let lookups = Arc::clone(&directory) as Arc<dyn Directory>;
@@ -124,8 +128,13 @@ impl Delivering {
         lookups: Arc<dyn Directory>,
     ) -> anyhow::Result<Self> {
         let clock = Arc::clone(&catalogue.tools().clock);
-        let options = StateOptions::new(&config.state, Arc::clone(&clock)).with_mode(mode.of_state());
-        let state: Arc<dyn NodeState> = Arc::new(SqliteState::open(options)?);
+        let options = StateOptions::new(&config.state, Arc::clone(&clock))
+            .with_mode(mode.of_state())
+            .with_node(&config.node_name());
+        let state: Arc<dyn NodeState> = match config.shared_state_url()? {
+            Some(url) => Arc::new(SqlState::open(options, &url)?),
+            None => Arc::new(SqliteState::open(options)?),
+        };
         let mailstore: Arc<dyn MailStore> = Arc::new(open_mailstore(config, mode, owner)?);
         let outbox_config = OutboxConfig { submit: config.outbox.submit.clone(), hello: config.hostname() };
         let outbox = Outbox::new(Arc::clone(&state) as Arc<dyn OutboxStore>, &outbox_config)?;
@@ -136,7 +145,7 @@ impl Delivering {
         let ports = Ports {
             state: Arc::clone(&state) as Arc<dyn State>,
             mailstore: Arc::clone(&mailstore),
-            hand_over: Arc::new(Alone { name: config.hostname() }),
+            hand_over: Arc::new(Alone { name: config.node_name() }),
             clock,
         };
         let agent = Arc::new(Agent::new(planner, ports));
@@ -166,10 +175,17 @@ impl OneShot {
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let catalogue = Arc::new(catalogue(config, &clock));
-        let DirectoryUrl::Sqlite(path) = config.directory_url()?;
-        // Directory and State are files, and no service talks to another program.
-        let uses_sockets = false;
-        let lookups = Arc::new(KeptLookups::new(&path, &config.state, Arc::clone(&catalogue)));
+        // No service talks to another program; directory and State may be files.
+        let mut uses_sockets = config.shared_state_url()?.is_some();
+        let lookups: Arc<dyn Directory> = match config.directory_url()? {
+            DirectoryUrl::Sqlite(path) => {
+                Arc::new(KeptLookups::new(&path, &config.state, Arc::clone(&catalogue)))
+            }
+            DirectoryUrl::Sql(url) => {
+                uses_sockets = true;
+                Arc::new(open_sql_directory(*url, &catalogue, Mode::OneShot)?)
+            }
+        };
         let Delivering { state, spool, outbox, agent, .. } =
             Delivering::open(config, Mode::OneShot, None, &catalogue, lookups)?;
         Ok(Self { agent, spool, clock, uses_sockets, state, outbox })
@@ -194,6 +210,17 @@ async fn hand_over(state: &dyn NodeState, outbox: &Outbox) {
         // What is not handed over now is taken up by the server, or by the next delivery.
         tracing::warn!("{error}; the outbox waits for the next process");
     }
+}
+
+/// Only a server asks often enough what changed for the database to tell it by itself.
+fn open_sql_directory(url: SqlUrl, catalogue: &Arc<Catalogue>, mode: Mode) -> anyhow::Result<SqlDirectory> {
+    let options = match mode {
+        Mode::Server => SqlOptions::default(),
+        Mode::Command | Mode::OneShot => {
+            SqlOptions { connections: 2, is_listening: false, ..SqlOptions::default() }
+        }
+    };
+    Ok(SqlDirectory::open(url, Arc::clone(catalogue), options)?)
 }
 
 /// The services and groups of settings of this program.
@@ -246,24 +273,36 @@ pub fn owner(config: &Config) -> anyhow::Result<Option<Owner>> {
     Ok(Some(Owner { uid: user.uid.as_raw(), gid: gid.as_raw() }))
 }
 
-/// Makes the directory, the State and the mail root, all empty.
+/// Makes the directory, the State and the mail root, all empty. In a database that nodes share, what other nodes made
+/// stays as it is.
 ///
 /// # Errors
 /// When one of them exists in another form, or cannot be made.
-pub fn create(config: &Config) -> anyhow::Result<()> {
+pub async fn create(config: &Config) -> anyhow::Result<()> {
     let owner = owner(config)?;
-    let DirectoryUrl::Sqlite(path) = config.directory_url()?;
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    for directory in [parent, &config.state, &config.state.join("spool"), &config.mail.root] {
+    for directory in [&config.state, &config.state.join("spool"), &config.mail.root] {
         make_directory(directory, owner)?;
     }
-    SqliteDirectory::create(&path)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    SqliteState::open(StateOptions::new(&config.state, clock))?.close();
-    for file in [&path].into_iter().cloned().chain(files_of(parent)?).chain(files_of(&config.state)?) {
-        give(&file, owner)?;
+    let mut files = Vec::new();
+    match config.directory_url()? {
+        DirectoryUrl::Sqlite(path) => {
+            let parent = path.parent().unwrap_or(Path::new("/"));
+            make_directory(parent, owner)?;
+            SqliteDirectory::create(&path)?;
+            files.extend(files_of(parent)?);
+            files.push(path);
+        }
+        DirectoryUrl::Sql(url) => SqlDirectory::create(&url).await?,
     }
-    Ok(())
+    match config.shared_state_url()? {
+        Some(url) => SqlState::create(&url).await?,
+        None => {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+            SqliteState::open(StateOptions::new(&config.state, clock))?.close();
+            files.extend(files_of(&config.state)?);
+        }
+    }
+    files.iter().try_for_each(|file| give(file, owner))
 }
 
 fn make_directory(path: &Path, owner: Option<Owner>) -> anyhow::Result<()> {

@@ -274,6 +274,10 @@ impl NodeState for SqlState {
         self.shared.pool.url().to_string()
     }
 
+    fn schema(&self) -> u32 {
+        u32::try_from(SCHEMA.migrations.len()).unwrap_or(u32::MAX)
+    }
+
     fn tally(&self) -> Tally {
         let server = self.shared.server.as_ref();
         let waiting = server.map_or(0, |server| server.recorder.waiting() + server.flusher.waiting());

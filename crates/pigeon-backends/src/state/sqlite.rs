@@ -96,6 +96,10 @@ impl NodeState for SqliteState {
         self.shared.database.directory().display().to_string()
     }
 
+    fn schema(&self) -> u32 {
+        connection::STATE.version()
+    }
+
     fn tally(&self) -> Tally {
         let waiting = self.shared.recorder.as_ref().map_or(0, Recorder::waiting);
         self.shared.counters.tally(waiting)

@@ -82,6 +82,7 @@ async fn listen(bound: Bound, reception: Arc<Reception>, mut stopping: Stopping)
                 }
                 Ok((stream, peer)) => {
                     is_full = false;
+                    reception.connections.fetch_add(1, Ordering::Relaxed);
                     spawn(&mut connections, stream, peer, (&reception, &stopping));
                 }
                 // The client was gone before it could be accepted.
@@ -91,7 +92,10 @@ async fn listen(bound: Bound, reception: Arc<Reception>, mut stopping: Stopping)
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            Some(ended) = connections.join_next() => report(ended),
+            Some(ended) = connections.join_next() => {
+                reception.connections.fetch_sub(1, Ordering::Relaxed);
+                report(ended);
+            }
             () = stopping.wait() => break,
         }
     }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use pigeon_backends::state::nodes::NodeStatus;
 use pigeon_core::directory::Place;
 use pigeon_core::plan::Plan;
 use pigeon_core::ports::state::ReceiptQuery;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Global;
+use super::node;
 use super::output::Output;
 use super::session::Session;
 use crate::config::Config;
@@ -119,7 +121,11 @@ async fn check_inside(session: &Session, findings: &mut Vec<Finding>) -> anyhow:
         Ok(_) => Ok(session.site.state.place()),
         Err(error) => Err(Problem::new(error.to_string(), "see that the directory is there and writable")),
     };
+    let is_there = state.is_ok();
     findings.push(Finding::of("State", state));
+    if is_there {
+        findings.push(Finding::of("nodes", nodes(session).await));
+    }
     let root = session.site.config.mail.root.display().to_string();
     let mailstore = match session.site.mailstore.check().await {
         Ok(()) => probe::mail_root(&session.site.config).map(|()| root),
@@ -130,6 +136,24 @@ async fn check_inside(session: &Session, findings: &mut Vec<Finding>) -> anyhow:
     };
     findings.push(Finding::of("mail root", mailstore));
     check_settings(session, findings).await.context("the settings cannot be read")
+}
+
+/// Who else takes mail. A node that is lost is told and is no failure of this one, which must be able to start.
+async fn nodes(session: &Session) -> Result<String, Problem> {
+    let nodes = session.site.state.nodes().await;
+    let nodes = nodes.map_err(|error| Problem::new(error.to_string(), "see that the database answers"))?;
+    let of = |status: NodeStatus| nodes.iter().filter(move |node| node.status() == status);
+    let running = count(of(NodeStatus::Running).count() as u64, "node");
+    let lost: Vec<String> = of(NodeStatus::Lost)
+        .map(|node| format!("{} (unheard for {})", node.report.name, node::age(node.unheard)))
+        .collect();
+    if lost.is_empty() {
+        return Ok(format!("{running} running"));
+    }
+    Ok(format!(
+        "{running} running; lost: {}. Start them again, or forget them with pigeon node remove",
+        lost.join(", ")
+    ))
 }
 
 /// Whether what is written at the outer layers can be read by the services, and whether mail ends anywhere.

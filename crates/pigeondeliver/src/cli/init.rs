@@ -68,19 +68,33 @@ pub(super) async fn run(global: &Global, args: InitArgs) -> anyhow::Result<()> {
         done.push(format!("wrote the configuration {}", path.display()));
         config
     };
-    let DirectoryUrl::Sqlite(database) = config.directory_url()?;
-    if database.exists() {
-        bail!("the directory {} exists already: there is nothing to make", database.display());
-    }
-    wiring::create(&config)?;
-    done.push(format!("made the empty directory {}", database.display()));
-    done.extend(seed(&config, &args).await?);
+    done.extend(make(&config, &args).await?);
     let next = next_steps(&path, &config, &args);
     out.print(&json!({ "config": path, "done": done, "next": next }), |to| {
         done.iter().try_for_each(|line| writeln!(to, "{line}"))?;
         writeln!(to, "\nWhat to do next:")?;
         next.iter().try_for_each(|line| writeln!(to, "  {line}"))
     })
+}
+
+/// Makes what the configuration names; returns what was done.
+async fn make(config: &Config, args: &InitArgs) -> anyhow::Result<Vec<String>> {
+    let place = match config.directory_url()? {
+        DirectoryUrl::Sqlite(database) if database.exists() => {
+            bail!("the directory {} exists already: there is nothing to make", database.display());
+        }
+        DirectoryUrl::Sqlite(database) => database.display().to_string(),
+        DirectoryUrl::Sql(url) => url.to_string(),
+    };
+    wiring::create(config).await?;
+    let site = Site::open(config.clone(), Mode::Command)?;
+    if site.directory.feed(0).await?.seq > 0 {
+        let name = config.node_name();
+        return Ok(vec![format!("{name} joins the directory {place}, in which nothing was changed")]);
+    }
+    let mut done = vec![format!("made the empty directory {place}")];
+    done.extend(seed(&site, args).await?);
+    Ok(done)
 }
 
 /// The configuration of a new node: below one directory, or where the system keeps such things.
@@ -115,8 +129,7 @@ fn write(path: &Path, config: &Config) -> anyhow::Result<()> {
 }
 
 /// Writes what a new directory begins with; returns what was done.
-async fn seed(config: &Config, args: &InitArgs) -> anyhow::Result<Vec<String>> {
-    let site = Site::open(config.clone(), Mode::Command)?;
+async fn seed(site: &Site, args: &InitArgs) -> anyhow::Result<Vec<String>> {
     let actor = system_actor();
     let mut changes = enabled_services();
     let admin_domain = args.admin.as_ref().map(|admin| admin.domain().as_str().to_owned());

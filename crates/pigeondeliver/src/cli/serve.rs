@@ -1,5 +1,7 @@
 //! `pigeon serve` and `pigeon lmtp --stdio`: taking mail until told to stop.
 
+mod presence;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use pigeon_frontends::stop::{Stopper, Stopping};
 use pigeon_frontends::systemd;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::presence::Presence;
 use super::Global;
 use crate::config::{Config, Lmtp};
 use crate::log;
@@ -34,9 +37,10 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let owner = wiring::owner(&config)?;
     let site = Arc::new(Site::open(config, Mode::Server)?);
-    let servers = open_listeners(&site)?;
+    let (servers, presence) = open_listeners(&site)?;
     // The sockets are open: from here on nothing needs the rights of root.
     owner.map_or(Ok(()), become_user)?;
+    let present = tokio::spawn(presence.keep(stopper.stopping()));
     let serving = tokio::spawn(serve(Arc::clone(&site), servers, stopper.stopping()));
     systemd::ready();
     tracing::info!("pigeon {} takes mail", env!("CARGO_PKG_VERSION"));
@@ -49,6 +53,9 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     tracing::info!("stopping: deliveries under way are finished");
     stopper.stop();
     serving.await.context("the server broke")?;
+    if let Err(error) = present.await {
+        tracing::error!("the heartbeats broke: {error}");
+    }
     site.finish().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -59,7 +66,7 @@ pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// When a listener cannot be opened.
 pub async fn listen(site: Arc<Site>, stopping: Stopping) -> anyhow::Result<()> {
-    let servers = open_listeners(&site)?;
+    let (servers, _) = open_listeners(&site)?;
     serve(site, servers, stopping).await;
     Ok(())
 }
@@ -90,14 +97,18 @@ async fn serve(site: Arc<Site>, servers: Vec<LmtpServer>, stopping: Stopping) {
     }
 }
 
-/// One server for each listener: each has limits of its own.
-fn open_listeners(site: &Site) -> anyhow::Result<Vec<LmtpServer>> {
+/// One server for each listener: each has limits of its own. With them what tells how they do.
+fn open_listeners(site: &Arc<Site>) -> anyhow::Result<(Vec<LmtpServer>, Presence)> {
     let mut inherited = systemd::inherited_sockets().context("the sockets of systemd cannot be taken")?;
-    let open = |listener: &Lmtp| {
-        let server = LmtpServer::bind(reception(site, listener), vec![listener.listener()?], &mut inherited)?;
-        anyhow::Ok(server)
-    };
-    site.config.lmtp.iter().map(open).collect()
+    let (mut servers, mut receptions, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+    for listener in &site.config.lmtp {
+        let reception = reception(site, listener);
+        receptions.push(Arc::clone(&reception));
+        let server = LmtpServer::bind(reception, vec![listener.listener()?], &mut inherited)?;
+        addresses.extend(server.addresses().iter().map(ToString::to_string));
+        servers.push(server);
+    }
+    Ok((servers, Presence::new(Arc::clone(site), receptions, addresses)))
 }
 
 fn reception(site: &Site, listener: &Lmtp) -> Arc<Reception> {

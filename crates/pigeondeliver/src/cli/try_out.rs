@@ -53,7 +53,7 @@ pub async fn run(_: &Global, arguments: TryArgs) -> anyhow::Result<ExitCode> {
 
 async fn demonstrate(place: &Path) -> anyhow::Result<usize> {
     let config = configuration(place)?;
-    wiring::create(&config)?;
+    wiring::create(&config).await?;
     let site = Arc::new(Site::open(config.clone(), Mode::Server)?);
     populate(&site).await?;
     let stopper = Stopper::new();

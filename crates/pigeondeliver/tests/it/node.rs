@@ -32,6 +32,10 @@ pub(crate) struct NodeOptions {
     pub(crate) listen: Option<String>,
     /// Whether the mail belongs to whoever starts the server, root too.
     pub(crate) is_user_kept: bool,
+    /// `directory`, where it is not a file of the node.
+    pub(crate) directory: Option<String>,
+    /// `node`.
+    pub(crate) name: Option<String>,
 }
 
 /// A node: its files, and its server while that runs.
@@ -127,11 +131,13 @@ impl Node {
                 format!("[[lmtp]]\nlisten = \"{listen}\"\nmode = \"0666\"\n{}\n", options.lmtp.join("\n"))
             })
             .collect();
+        let own = || format!("sqlite:{}", at("data/directory.sqlite"));
+        let directory = options.directory.clone().unwrap_or_else(own);
+        let name = options.name.iter().map(|name| format!("node = \"{name}\"\n")).collect::<String>();
         format!(
-            "directory = \"sqlite:{}\"\nstate = \"{}\"\nhostname = \"mx.example.org\"\n\
+            "directory = \"{directory}\"\nstate = \"{}\"\n{name}hostname = \"mx.example.org\"\n\
              default_domain = \"example.org\"\n\n[mail]\nroot = \"{}\"\n{user}\n\
              [outbox]\nsubmit = \"{submit}\"\n\n{listeners}",
-            at("data/directory.sqlite"),
             at("state"),
             at("mail"),
         )

@@ -55,7 +55,7 @@ async fn play(text: &str) -> String {
         &root.path().join("mail"),
     );
     config.hostname = Some("mx.example.org".into());
-    wiring::create(&config).unwrap();
+    wiring::create(&config).await.unwrap();
     let site = Site::open(config, Mode::OneShot).unwrap();
     let mut scenario = Scenario { site, root, story: String::new(), mails: 0 };
     let mut lines = text.lines().peekable();

@@ -2,7 +2,7 @@
 -- address every base of its local part. STRAIGHT_JOIN keeps the server from reading whole tables first.
 WITH RECURSIVE walk (local, domain, depth) AS (
     SELECT CAST(asked.local AS CHAR(256)) COLLATE utf8mb4_nopad_bin, CAST(asked.domain AS CHAR(255)) COLLATE utf8mb4_nopad_bin, 0
-    FROM JSON_TABLE(?, '$[*]' COLUMNS (local VARCHAR(256) PATH '$.local', domain VARCHAR(255) PATH '$.domain')) AS asked
+    FROM JSON_TABLE(?, '$[*]' COLUMNS (local VARCHAR(256) CHARACTER SET utf8mb4 PATH '$.local', domain VARCHAR(255) CHARACTER SET utf8mb4 PATH '$.domain')) AS asked
     UNION
     -- Targets by their text; whatever is written otherwise than we would write it is asked for in the next round.
     SELECT LOWER(LEFT(LEFT(target.text, CHAR_LENGTH(target.text) - CHAR_LENGTH(SUBSTRING_INDEX(target.text, '@', -1)) - 1), 256)) COLLATE utf8mb4_nopad_bin,
@@ -10,7 +10,7 @@ WITH RECURSIVE walk (local, domain, depth) AS (
     FROM walk
     STRAIGHT_JOIN domain_names n ON n.name = walk.domain
     STRAIGHT_JOIN aliases a ON a.domain = n.domain AND a.local = walk.local AND a.status = 'active'
-    STRAIGHT_JOIN JSON_TABLE(a.targets, '$[*]' COLUMNS (text VARCHAR(600) PATH '$')) AS target
+    STRAIGHT_JOIN JSON_TABLE(a.targets, '$[*]' COLUMNS (text VARCHAR(600) CHARACTER SET utf8mb4 PATH '$')) AS target
     WHERE walk.depth < 5
 ),
 places AS (SELECT DISTINCT local, domain FROM walk),

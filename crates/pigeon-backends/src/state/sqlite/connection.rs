@@ -44,6 +44,13 @@ pub(super) const RECEIPTS: Kind = Kind {
     ],
 };
 
+impl Kind {
+    /// The version of its schema of today.
+    pub(super) fn version(&self) -> u32 {
+        u32::try_from(self.migrations.len()).unwrap_or(u32::MAX)
+    }
+}
+
 /// Why work on a database failed.
 #[derive(Debug)]
 pub(crate) enum WorkError {
