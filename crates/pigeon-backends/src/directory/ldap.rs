@@ -95,14 +95,15 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(options: Arc<LdapOptions>) -> Result<Self, DirectoryError> {
+    fn new(options: LdapOptions) -> Result<Self, DirectoryError> {
         let location = Location::parse(&options.url, options.start_tls)?;
         if location.base.is_empty() {
             return Err(DirectoryError::Invalid(format!(
-                "{:?} names no base: write it behind the host, like {}/ou=mail,dc=example,dc=org",
-                options.url, location.target
+                "the URL {0} names no base: write it behind the host, like {0}/ou=mail,dc=example,dc=org",
+                location.target
             )));
         }
+        let options = settled(options, &location);
         if let Some(mapping) = &options.mapping {
             mapping.check()?;
         }
@@ -114,7 +115,7 @@ impl Shared {
             links: Links::new(location.target, replicas, &options),
             tree: Tree::new(location.base),
             mapping: options.mapping.clone(),
-            options: with_room(options),
+            options,
             hints: Hints::default(),
             watch: Watch::default(),
             sorted: Sorted::default(),
@@ -135,13 +136,13 @@ impl Shared {
         ))
     }
 
-    /// What a server calls the entries that matter (RFC 4512 §5.1: `namingContexts`).
+    /// What a server calls the entries that matter.
     async fn names(&self, connection: &Connection) -> Outcome<Arc<Names>> {
         let known = || self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(names) = known().get(&connection.server) {
             return Ok(Arc::clone(names));
         }
-        let root = connection.entry("", &["namingContexts"]).await?.unwrap_or_default();
+        let contexts = naming_contexts(connection).await?;
         let base = connection.entry(self.tree.base(), &["1.1"]).await?.ok_or_else(|| self.no_directory())?.dn;
         let people = match &self.mapping {
             Some(Mapping { base, .. }) => {
@@ -152,11 +153,8 @@ impl Shared {
             }
             None => None,
         };
-        let suffix_of = |dn: &String| {
-            let above = root.texts("namingContexts").filter(|suffix| is_below(dn, suffix));
-            above.max_by_key(|suffix| suffix.len()).map_or_else(|| dn.clone(), str::to_owned)
-        };
-        let mut suffixes: Vec<String> = std::iter::once(&base).chain(&people).map(suffix_of).collect();
+        let mut suffixes: Vec<String> =
+            std::iter::once(&base).chain(&people).map(|dn| suffix_of(dn, &contexts)).collect();
         suffixes.dedup();
         let names = Arc::new(Names { base, people, suffixes });
         known().insert(connection.server, Arc::clone(&names));
@@ -201,7 +199,7 @@ impl LdapDirectory {
         let name = SettingName { service: "address".to_owned(), key: "separators".to_owned() };
         let separators = catalogue.default_of(&name).and_then(|value| value.as_str().map(Arc::from));
         let separators = separators.unwrap_or_else(|| Arc::from("+"));
-        Ok(Self { shared: Arc::new(Shared::new(Arc::new(options))?), catalogue, separators })
+        Ok(Self { shared: Arc::new(Shared::new(options)?), catalogue, separators })
     }
 
     async fn find(&self, address: &Address) -> Outcome<Lookup> {
@@ -267,12 +265,28 @@ async fn change_in(shared: &Shared, catalogue: &Catalogue, actor: &Actor, job: &
     Err(Failure::Unusable("is changed by others all the time: try again later".to_owned()))
 }
 
-/// A log that held less could lose a row that is just written.
-fn with_room(options: Arc<LdapOptions>) -> Arc<LdapOptions> {
-    if options.keep_changes >= LEAST_CHANGES {
-        return options;
+/// The options with what the URL adds to them. A log that held less could lose a row that is just written.
+fn settled(mut settled: LdapOptions, location: &Location) -> Arc<LdapOptions> {
+    settled.keep_changes = settled.keep_changes.max(LEAST_CHANGES);
+    if settled.bind_dn.is_none() {
+        settled.bind_dn.clone_from(&location.bind_dn);
     }
-    Arc::new(LdapOptions { keep_changes: LEAST_CHANGES, ..(*options).clone() })
+    if settled.password.is_none() {
+        settled.password.clone_from(&location.password);
+    }
+    Arc::new(settled)
+}
+
+/// The suffixes of a server's databases (RFC 4512 §5.1).
+async fn naming_contexts(connection: &Connection) -> Outcome<Vec<String>> {
+    let root = connection.entry("", &["namingContexts"]).await?.unwrap_or_default();
+    Ok(root.texts("namingContexts").map(str::to_owned).collect())
+}
+
+/// The suffix of the database that holds an entry; the entry itself where the server does not say.
+fn suffix_of(dn: &str, contexts: &[String]) -> String {
+    let above = contexts.iter().filter(|suffix| is_below(dn, suffix));
+    above.max_by_key(|suffix| suffix.len()).map_or_else(|| dn.to_owned(), Clone::clone)
 }
 
 /// Whether an entry is another or lies below it; as servers write names, but for their case.

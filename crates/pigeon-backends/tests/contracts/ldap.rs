@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up fails at that spot")]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,28 +35,21 @@ fn packaging(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/openldap").join(file)
 }
 
+fn text(file: &str) -> String {
+    fs::read_to_string(packaging(file)).unwrap()
+}
+
 /// A server as docs/admin/ldap.md sets it up.
 fn server() -> SlapdOptions {
-    let lines = |text: &str| text.lines().map(str::to_owned).collect();
-    let rules = format!(
-        r#"access to dn.subtree="{BASE}" attrs=userPassword,pigeonPending
-    by dn.exact="{dn}" write
-    by anonymous auth
-    by * none
-access to dn.subtree="{BASE}"
-    by dn.exact="{dn}" write
-    by * none
-limits dn.exact="{dn}" size=unlimited time=unlimited"#,
-        dn = SERVICE.0
-    );
+    let lines = text("database.conf");
+    // The tests' servers have these already, and the comment belongs to the file.
+    let is_missing = |line: &&str| !line.starts_with("index objectClass") && !line.starts_with('#');
+    let (indexes, settings) =
+        lines.lines().filter(is_missing).partition::<Vec<&str>, _>(|line| line.starts_with("index "));
     SlapdOptions {
         schemas: vec![packaging("pigeondeliver.schema")],
-        indexes: lines(
-            "pigeonId,pigeonDomain,pigeonLocalPart,pigeonDomainName,pigeonDomainAlias eq\n\
-             pigeonMailbox,pigeonOwner,pigeonRole,pigeonSequence eq\n\
-             pigeonPattern pres",
-        ),
-        settings: lines(&rules),
+        indexes: indexes.into_iter().map(|index| index.replacen("index ", "", 1)).collect(),
+        settings: settings.into_iter().map(str::to_owned).collect(),
         ..SlapdOptions::default()
     }
 }
@@ -63,13 +57,7 @@ limits dn.exact="{dn}" size=unlimited time=unlimited"#,
 /// The server with the entry that is bound as, and the base, as an administrator makes them.
 fn start(options: &SlapdOptions) -> Option<Arc<Slapd>> {
     let slapd = or_skip(Slapd::start(options)).map(Arc::new)?;
-    let (dn, password) = SERVICE;
-    slapd
-        .modify(&format!(
-            "dn: {dn}\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\ncn: pigeon\n\
-             userPassword: {password}\n\ndn: {BASE}\nobjectClass: organizationalUnit\nou: mail\n"
-        ))
-        .unwrap();
+    slapd.modify(&text("base.ldif")).unwrap();
     Some(slapd)
 }
 

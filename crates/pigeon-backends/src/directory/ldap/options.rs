@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::mapping::Mapping;
 
 /// How an OpenLDAP server is reached, and as whom.
-#[derive(Clone, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LdapOptions {
     /// The server that takes changes, and the entry below which everything is: `ldap://HOST:PORT/BASE`,
     /// `ldaps://HOST:PORT/BASE` or `ldapi://%2Frun%2Fslapd%2Fldapi/BASE`. BASE is a distinguished name, like
-    /// `ou=mail,dc=example,dc=org`; blanks and other odd characters in it are written `%XX`.
+    /// `ou=mail,dc=example,dc=org`; blanks and other odd characters in it are written `%XX`. Behind it may stand whom to
+    /// bind as, where no setting says so: `????bindname=DN,x-bindpw=PASSWORD` with commas as `%2C`.
     #[serde(skip)]
     pub url: String,
     /// Replicas of that server (syncrepl consumers) that look-ups ask first, in this order: URLs without a BASE.
@@ -62,11 +63,17 @@ impl Default for LdapOptions {
 
 impl fmt::Debug for LdapOptions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "LdapOptions({} as {:?})", self.url, self.bind_dn)
+        write!(formatter, "LdapOptions({} as {:?})", shown(&self.url), self.bind_dn)
     }
 }
 
 impl LdapOptions {
+    /// Where the directory is, for people: the URL without what may be a password.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        shown(&self.url)
+    }
+
     /// How long a server may take for each answer.
     pub(super) const fn patience(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
@@ -79,6 +86,11 @@ impl LdapOptions {
             .map_err(|error| format!("the password file {} cannot be read: {error}", path.display()))?;
         Ok(text.lines().next().unwrap_or_default().to_owned())
     }
+}
+
+/// A URL without what may be a password.
+fn shown(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(shown, _)| shown)
 }
 
 /// How a server is reached.
@@ -98,11 +110,14 @@ pub(super) enum Encryption {
     FromTheStart,
 }
 
-/// A server, and the distinguished name in its URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a URL says (RFC 4516).
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Location {
     pub(super) target: Target,
     pub(super) base: String,
+    /// The extensions `bindname` and `x-bindpw`.
+    pub(super) bind_dn: Option<String>,
+    pub(super) password: Option<String>,
 }
 
 impl Location {
@@ -110,16 +125,19 @@ impl Location {
     pub(super) fn parse(url: &str, start_tls: bool) -> Result<Self, DirectoryError> {
         let bad = |why: &str| {
             DirectoryError::Invalid(format!(
-                "{url:?} is not the URL of an LDAP directory ({why}): write ldap://HOST/BASE, ldaps://HOST/BASE or \
-                 ldapi://%2Fpath%2Fto%2Fsocket/BASE"
+                "{:?} is not the URL of an LDAP directory ({why}): write ldap://HOST/BASE, ldaps://HOST/BASE or \
+                 ldapi://%2Fpath%2Fto%2Fsocket/BASE",
+                shown(url)
             ))
         };
         let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("it has no ://"))?;
+        let (rest, more) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, base) = rest.split_once('/').unwrap_or((rest, ""));
         if authority.contains('@') {
-            return Err(bad("the bind DN and the password have settings of their own"));
+            return Err(bad("the bind DN and the password do not stand before the host"));
         }
         let base = unescape(base).ok_or_else(|| bad("BASE has a % without two digits"))?;
+        let (bind_dn, password) = extensions(more).map_err(|why| bad(&why))?;
         let (encryption, port) = match scheme {
             "ldap" if start_tls => (Encryption::StartTls, 389),
             "ldap" => (Encryption::None, 389),
@@ -127,7 +145,7 @@ impl Location {
             "ldapi" => {
                 let path = unescape(authority).filter(|path| path.starts_with('/'));
                 let path = path.ok_or_else(|| bad("the path of the socket begins with %2F"))?;
-                return Ok(Self { target: Target::Unix(path.into()), base });
+                return Ok(Self { target: Target::Unix(path.into()), base, bind_dn, password });
             }
             _ => return Err(bad("the scheme is another")),
         };
@@ -140,8 +158,28 @@ impl Location {
         if host.is_empty() {
             return Err(bad("it names no host"));
         }
-        Ok(Self { target: Target::Tcp(host.to_owned(), port, encryption), base })
+        Ok(Self { target: Target::Tcp(host.to_owned(), port, encryption), base, bind_dn, password })
     }
+}
+
+/// `attributes?scope?filter?extensions`: whom to bind as, and the password. The first three are empty.
+fn extensions(text: &str) -> Result<(Option<String>, Option<String>), String> {
+    let mut parts = text.splitn(4, '?');
+    let extensions = parts.by_ref().nth(3).unwrap_or_default();
+    if text.trim_start_matches('?').len() > extensions.len() {
+        return Err("attributes, scope and filter are not for a directory".to_owned());
+    }
+    let (mut bind_dn, mut password) = (None, None);
+    for extension in extensions.split(',').filter(|extension| !extension.is_empty()) {
+        let (name, value) = extension.trim_start_matches('!').split_once('=').unwrap_or((extension, ""));
+        let value = unescape(value).ok_or("an extension has a % without two digits")?;
+        match name.to_ascii_lowercase().as_str() {
+            "bindname" => bind_dn = Some(value),
+            "x-bindpw" => password = Some(value),
+            other => return Err(format!("the extension {other:?} is not known")),
+        }
+    }
+    Ok((bind_dn, password))
 }
 
 impl fmt::Display for Target {
@@ -208,17 +246,30 @@ mod tests {
             ("ldap:///o=x", "no host"),
             ("ldap://h:port/o=x", "port"),
             ("ldapi://socket/o=x", "socket begins"),
-            ("ldap://cn=admin:secret@h/o=x", "settings of their own"),
+            ("ldap://cn=admin:secret@h/o=x", "before the host"),
+            ("ldap://h/o=x?cn", "attributes"),
+            ("ldap://h/o=x????x-odd=1", "x-odd"),
+            ("ldap://h/o=x????bindname=%4", "two digits"),
             ("ldap://h/o=%4", "two digits"),
         ] {
-            let error = Location::parse(url, false).unwrap_err().to_string();
+            let error = Location::parse(url, false).map(drop).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
     }
 
     #[test]
-    fn passwords_are_not_shown() {
-        let options = LdapOptions { password: Some("hunter2".to_owned()), ..LdapOptions::default() };
+    fn passwords_are_read_and_not_shown() {
+        let url = "ldap://h/dc=example,dc=org????bindname=cn=admin%2Cdc=example%2Cdc=org,x-bindpw=hunter2%3F";
+        let location = Location::parse(url, false).unwrap();
+        assert_eq!(location.bind_dn.as_deref(), Some("cn=admin,dc=example,dc=org"));
+        assert_eq!(
+            (location.password.as_deref(), location.base.as_str()),
+            (Some("hunter2?"), "dc=example,dc=org")
+        );
+        let (url, password) = (url.to_owned(), Some("hunter2".to_owned()));
+        let options = LdapOptions { url, password, ..LdapOptions::default() };
         assert!(!format!("{options:?}").contains("hunter2"));
+        let broken = Location::parse("ldp://h/o=x????x-bindpw=hunter2", false).map(drop).unwrap_err();
+        assert!(!broken.to_string().contains("hunter2"), "{broken}");
     }
 }

@@ -1,29 +1,29 @@
 //! A new directory: its base and the containers below it.
 
-use std::sync::Arc;
-
+use ldap3::Scope;
 use pigeon_core::ports::directory::DirectoryError;
 
 use super::super::failure::{Failure, Outcome};
-use super::Shared;
-use super::ask::Attributes;
+use super::ask::{Attributes, Search};
 use super::dial::Connection;
 use super::options::LdapOptions;
 use super::record::{number, value};
 use super::trouble::{Trouble, code};
+use super::{Shared, is_below, naming_contexts, suffix_of};
 
 /// The form in which the directory is kept.
 pub(super) const VERSION: u64 = 1;
 
 /// Makes an empty directory, or what is missing of one.
 pub(super) async fn create(options: &LdapOptions) -> Result<(), DirectoryError> {
-    let shared = Shared::new(Arc::new(options.clone()))?;
+    let shared = Shared::new(options.clone())?;
     let connection = shared.links.provider().await.map_err(|trouble| shared.at(trouble.into()))?;
     make(&shared, &connection).await.map_err(|failure| shared.at(failure))
 }
 
 async fn make(shared: &Shared, connection: &Connection) -> Outcome<()> {
     let base = shared.tree.base();
+    alone(base, connection).await?;
     let attributes = ["objectClass", "pigeonSequence", "pigeonVersion"];
     match connection.entry(base, &attributes).await? {
         None => connection.add(base, &new_base(base)?).await.map_err(|trouble| parent(trouble, base))?,
@@ -65,15 +65,31 @@ async fn make(shared: &Shared, connection: &Connection) -> Outcome<()> {
     Ok(())
 }
 
+/// A directory inside of another would be taken for a part of it.
+async fn alone(base: &str, connection: &Connection) -> Outcome<()> {
+    let suffix = suffix_of(base, &naming_contexts(connection).await?);
+    let filter = "(objectClass=pigeonDirectory)";
+    let search = Search { base: &suffix, scope: Scope::Subtree, filter, attributes: &["1.1"] };
+    let known = connection.search_all(&search).await?.into_iter().map(|record| record.dn);
+    let is_related = |other: &String| is_below(other, base) != is_below(base, other);
+    match known.into_iter().find(is_related) {
+        Some(other) => Err(Failure::Unusable(format!(
+            "and the directory {other} would stand one inside of the other: take another base"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The base as an entry of the class that its name asks for (RFC 4519).
 fn new_base(base: &str) -> Outcome<Attributes> {
     let rdn = base.split_once(',').map_or(base, |(rdn, _)| rdn);
     let (name, held) = rdn.split_once('=').unwrap_or_default();
     let is_plain = !held.contains(['\\', '+']);
-    let (class, attribute) = match name.trim().to_ascii_lowercase().as_str() {
-        "ou" if is_plain => ("organizationalUnit", "ou"),
-        "o" if is_plain => ("organization", "o"),
-        "cn" if is_plain => ("applicationProcess", "cn"),
+    let (classes, attributes): (&[&str], &[&'static str]) = match name.trim().to_ascii_lowercase().as_str() {
+        "ou" if is_plain => (&["organizationalUnit"], &["ou"]),
+        "o" if is_plain => (&["organization"], &["o"]),
+        "dc" if is_plain => (&["organization", "dcObject"], &["dc", "o"]),
+        "cn" if is_plain => (&["applicationProcess"], &["cn"]),
         _ => {
             return Err(Failure::Unusable(format!(
                 "does not exist, and an entry named {rdn:?} is nothing that could be made without knowing more: make \
@@ -81,12 +97,14 @@ fn new_base(base: &str) -> Outcome<Attributes> {
             )));
         }
     };
-    Ok(vec![
-        ("objectClass", vec![class.as_bytes().to_vec(), b"pigeonDirectory".to_vec()]),
-        (attribute, value(held.trim())),
+    let classes = classes.iter().chain(&["pigeonDirectory"]).map(|class| class.as_bytes().to_vec());
+    let named = attributes.iter().map(|attribute| (*attribute, value(held.trim())));
+    let more = [
+        ("objectClass", classes.collect()),
         ("pigeonSequence", number(0)),
         ("pigeonVersion", number(VERSION)),
-    ])
+    ];
+    Ok(named.chain(more).collect())
 }
 
 fn parent(trouble: Trouble, base: &str) -> Failure {

@@ -6,7 +6,7 @@ use pigeon_backends::directory::ldap::{LdapDirectory, LdapOptions};
 use pigeon_core::ports::directory::Administration as _;
 use pigeon_testkit::peers::SlapdOptions;
 
-use super::{BASE, SERVICE, add_account, add_domain, means, open, options, packaging, server, start};
+use super::{BASE, add_account, add_domain, means, open, options, packaging, server, start, text};
 
 /// The definitions in a file, without the difference in form.
 fn definitions(file: &str) -> Vec<String> {
@@ -33,17 +33,10 @@ fn both_forms_say_the_same() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_works_with_the_schema_for_cn_config() {
-    let options = SlapdOptions {
-        schemas: vec![packaging("pigeondeliver.ldif")],
-        // Access rules of slapd.conf cannot name attributes that come later.
-        settings: vec![format!(
-            "access to dn.subtree=\"{BASE}\" by dn.exact=\"{}\" write by * none",
-            SERVICE.0
-        )],
-        ..server()
-    };
-    let Some(slapd) = start(&options) else { return };
-    let options = super::options(&slapd.url());
+    let schemas = vec![packaging("pigeondeliver.ldif")];
+    let Some(slapd) = start(&SlapdOptions { schemas, ..SlapdOptions::default() }) else { return };
+    slapd.modify(&text("database.ldif")).unwrap();
+    let options = options(&slapd.url());
     LdapDirectory::create(&options).await.unwrap();
     let directory = open(&options);
     add_domain(&directory, "example.org").await;
@@ -79,6 +72,19 @@ async fn what_stands_in_the_way_of_a_directory_is_said() {
     let Some(slapd) = start(&server()) else { return };
     check(&admin(&slapd.url(), "ou=x,ou=missing,dc=example,dc=org"), "make that one first").await;
     check(&admin(&slapd.url(), "uid=x,dc=example,dc=org"), "make it yourself").await;
+    // Other bases are made as what their names say; whom to bind as may stand in the URL.
+    let who = "????bindname=cn=admin%2Cdc=example%2Cdc=org,x-bindpw=secret";
+    for base in ["o=Our%20Mail,dc=example,dc=org", "dc=mail,dc=example,dc=org", "cn=mail,dc=example,dc=org"] {
+        let options = LdapOptions { url: format!("{}/{base}{who}", slapd.url()), ..LdapOptions::default() };
+        LdapDirectory::create(&options).await.unwrap();
+        let directory = open(&options);
+        add_domain(&directory, "example.org").await;
+        add_account(&directory, "ann@example.org").await;
+        assert_eq!(means(&directory, "ann@example.org").await, ["ann@example.org"], "{base}");
+    }
+    check(&admin(&slapd.url(), "ou=x,dc=mail,dc=example,dc=org"), "one inside of the other").await;
+    check(&admin(&slapd.url(), "dc=example,dc=org"), "one inside of the other").await;
+    let Some(slapd) = start(&server()) else { return };
     let service =
         LdapOptions { url: format!("{}/ou=new,dc=example,dc=org", slapd.url()), ..options(&slapd.url()) };
     check(&service, "give it write access").await;
