@@ -6,10 +6,12 @@
 #[doc(hidden)]
 pub mod fuzzing;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use pigeon_backends::directory::ldap::{LdapOptions, Mapping};
 use pigeon_backends::sql::SqlUrl;
 use pigeon_frontends::lmtp::{ListenAddress, LmtpLimits, LmtpListener};
 use schemars::JsonSchema;
@@ -22,7 +24,7 @@ pub const DEFAULT_PATH: &str = "/etc/pigeondeliver/pigeondeliver.toml";
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The directory's URL: `sqlite:/var/lib/pigeondeliver/directory.sqlite`, `postgres://user:password@host/database` or `mariadb://user:password@host/database`.
+    /// The directory's URL: `sqlite:/var/lib/pigeondeliver/directory.sqlite`, `postgres://user:password@host/database`, `mariadb://user:password@host/database` or `ldap://host/ou=mail,dc=example,dc=org`.
     pub directory: String,
     /// Where this node keeps its own files: the spool for large messages, receipts on their way, and its State unless nodes share one.
     #[serde(default = "default_state")]
@@ -51,6 +53,12 @@ pub struct Config {
     /// The log.
     #[serde(default)]
     pub log: Log,
+    /// How a directory in LDAP is reached, besides its URL.
+    #[serde(default)]
+    pub ldap: LdapOptions,
+    /// People who are in the LDAP directory already, in entries of their own form.
+    #[serde(default)]
+    pub ldap_mapping: Option<Mapping>,
 }
 
 /// Where mail is kept.
@@ -265,6 +273,19 @@ pub enum DirectoryUrl {
     Sqlite(PathBuf),
     /// A database of a PostgreSQL or MariaDB server.
     Sql(Box<SqlUrl>),
+    /// A tree of entries in an LDAP server.
+    Ldap(Box<LdapOptions>),
+}
+
+/// Where it is, without a password.
+impl fmt::Display for DirectoryUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(formatter, "sqlite:{}", path.display()),
+            Self::Sql(url) => url.fmt(formatter),
+            Self::Ldap(options) => formatter.write_str(options.place()),
+        }
+    }
 }
 
 impl Config {
@@ -282,6 +303,8 @@ impl Config {
             lmtp: Vec::new(),
             outbox: Outbox::default(),
             log: Log::default(),
+            ldap: LdapOptions::default(),
+            ldap_mapping: None,
         }
     }
 
@@ -322,18 +345,31 @@ impl Config {
     /// # Errors
     /// When the URL has a scheme that there is no backend for.
     pub fn directory_url(&self) -> anyhow::Result<DirectoryUrl> {
-        match self.directory.split_once(':') {
+        self.read_url(&self.directory).context("directory")
+    }
+
+    /// What a directory's URL means; one in LDAP is reached as `ldap` says.
+    ///
+    /// # Errors
+    /// When the URL has a scheme that there is no backend for, or is broken.
+    pub fn read_url(&self, url: &str) -> anyhow::Result<DirectoryUrl> {
+        match url.split_once(':') {
             Some(("sqlite", path)) => {
                 Ok(DirectoryUrl::Sqlite(path.strip_prefix("//").unwrap_or(path).into()))
             }
             Some(("postgres" | "postgresql" | "mariadb" | "mysql", _)) => {
-                let url = self.directory.parse().map_err(|error| anyhow!("directory: {error}"))?;
-                Ok(DirectoryUrl::Sql(Box::new(url)))
+                Ok(DirectoryUrl::Sql(Box::new(url.parse().map_err(anyhow::Error::msg)?)))
+            }
+            Some(("ldap" | "ldaps" | "ldapi", _)) => {
+                let mapping = self.ldap_mapping.clone();
+                let options = LdapOptions { url: url.to_owned(), mapping, ..self.ldap.clone() };
+                Ok(DirectoryUrl::Ldap(Box::new(options)))
             }
             // The text itself is not shown: a password may be in it.
             _ => bail!(
-                "directory is not a URL that is known here: write sqlite:/path/to/directory.sqlite, \
-                 postgres://user:password@host/database or mariadb://user:password@host/database"
+                "this is not a URL that is known here: write sqlite:/path/to/directory.sqlite, \
+                 postgres://user:password@host/database, mariadb://user:password@host/database or \
+                 ldap://host/ou=mail,dc=example,dc=org"
             ),
         }
     }
@@ -346,7 +382,7 @@ impl Config {
         match (&self.shared_state, self.directory_url()?) {
             (Some(url), _) => url.parse().map(Some).map_err(|error| anyhow!("shared_state: {error}")),
             (None, DirectoryUrl::Sql(url)) => Ok(Some(*url)),
-            (None, DirectoryUrl::Sqlite(_)) => Ok(None),
+            (None, DirectoryUrl::Sqlite(_) | DirectoryUrl::Ldap(_)) => Ok(None),
         }
     }
 

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use pigeon_backends::blocking::Blocking;
 use pigeon_backends::directory::kept::KeptLookups;
+use pigeon_backends::directory::ldap::LdapDirectory;
 use pigeon_backends::directory::sql::{SqlDirectory, SqlOptions};
 use pigeon_backends::directory::sqlite::SqliteDirectory;
+use pigeon_backends::handover::LmtpHandOver;
 use pigeon_backends::mailstore::maildir::{self, Maildir, MaildirOptions, Owner, SyncMode};
 use pigeon_backends::outbox::{Outbox, OutboxConfig, OutboxStore, Which};
 use pigeon_backends::spool::DiskSpool;
 use pigeon_backends::sql::SqlUrl;
+use pigeon_backends::state::nodes::Nodes;
 use pigeon_backends::state::sql::SqlState;
 use pigeon_backends::state::sqlite::SqliteState;
 use pigeon_backends::state::{self, NodeState, StateOptions};
@@ -23,7 +26,7 @@ use pigeon_core::delivery::Ports;
 use pigeon_core::plan::CORE_GROUPS;
 use pigeon_core::planner::{KEPT_ADDRESSES, Planner};
 use pigeon_core::ports::directory::{Administration, Directory};
-use pigeon_core::ports::handover::Alone;
+use pigeon_core::ports::handover::{Alone, HandOver};
 use pigeon_core::ports::mailstore::MailStore;
 use pigeon_core::ports::spool::Spool;
 use pigeon_core::ports::state::State;
@@ -86,12 +89,7 @@ impl Site {
     pub fn open(config: Config, mode: Mode) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let catalogue = Arc::new(catalogue(&config, &clock));
-        let directory: Arc<dyn Administration> = match config.directory_url()? {
-            DirectoryUrl::Sqlite(path) => {
-                Arc::new(SqliteDirectory::open(&path, Arc::clone(&catalogue), mode.blocking())?)
-            }
-            DirectoryUrl::Sql(url) => Arc::new(open_sql_directory(*url, &catalogue, mode)?),
-        };
+        let directory = open_directory(config.directory_url()?, &catalogue, mode)?;
         let owner = owner(&config)?;
         let lookups = Arc::clone(&directory) as Arc<dyn Directory>;
         let Delivering { state, mailstore, spool, outbox, agent } =
@@ -145,7 +143,7 @@ impl Delivering {
         let ports = Ports {
             state: Arc::clone(&state) as Arc<dyn State>,
             mailstore: Arc::clone(&mailstore),
-            hand_over: Arc::new(Alone { name: config.node_name() }),
+            hand_over: hand_over_port(config, &state, &clock)?,
             clock,
         };
         let agent = Arc::new(Agent::new(planner, ports));
@@ -185,6 +183,10 @@ impl OneShot {
                 uses_sockets = true;
                 Arc::new(open_sql_directory(*url, &catalogue, Mode::OneShot)?)
             }
+            DirectoryUrl::Ldap(options) => {
+                uses_sockets = true;
+                Arc::new(LdapDirectory::open(*options, Arc::clone(&catalogue))?)
+            }
         };
         let Delivering { state, spool, outbox, agent, .. } =
             Delivering::open(config, Mode::OneShot, None, &catalogue, lookups)?;
@@ -210,6 +212,38 @@ async fn hand_over(state: &dyn NodeState, outbox: &Outbox) {
         // What is not handed over now is taken up by the server, or by the next delivery.
         tracing::warn!("{error}; the outbox waits for the next process");
     }
+}
+
+/// Nodes that share a State know of one another; without one there is nobody to hand mail over to.
+fn hand_over_port(
+    config: &Config,
+    state: &Arc<dyn NodeState>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<dyn HandOver>> {
+    let name = config.node_name();
+    if config.shared_state_url()?.is_none() {
+        return Ok(Arc::new(Alone { name }));
+    }
+    let nodes = Arc::clone(state) as Arc<dyn Nodes>;
+    Ok(Arc::new(LmtpHandOver::new(name, config.hostname(), nodes, Arc::clone(clock))))
+}
+
+/// The directory at a URL.
+///
+/// # Errors
+/// There is none, or the URL makes no sense.
+pub fn open_directory(
+    url: DirectoryUrl,
+    catalogue: &Arc<Catalogue>,
+    mode: Mode,
+) -> anyhow::Result<Arc<dyn Administration>> {
+    Ok(match url {
+        DirectoryUrl::Sqlite(path) => {
+            Arc::new(SqliteDirectory::open(&path, Arc::clone(catalogue), mode.blocking())?)
+        }
+        DirectoryUrl::Sql(url) => Arc::new(open_sql_directory(*url, catalogue, mode)?),
+        DirectoryUrl::Ldap(options) => Arc::new(LdapDirectory::open(*options, Arc::clone(catalogue))?),
+    })
 }
 
 /// Only a server asks often enough what changed for the database to tell it by itself.
@@ -283,26 +317,40 @@ pub async fn create(config: &Config) -> anyhow::Result<()> {
     for directory in [&config.state, &config.state.join("spool"), &config.mail.root] {
         make_directory(directory, owner)?;
     }
-    let mut files = Vec::new();
-    match config.directory_url()? {
-        DirectoryUrl::Sqlite(path) => {
-            let parent = path.parent().unwrap_or(Path::new("/"));
-            make_directory(parent, owner)?;
-            SqliteDirectory::create(&path)?;
-            files.extend(files_of(parent)?);
-            files.push(path);
-        }
-        DirectoryUrl::Sql(url) => SqlDirectory::create(&url).await?,
-    }
+    create_directory(&config.directory_url()?, owner).await?;
     match config.shared_state_url()? {
-        Some(url) => SqlState::create(&url).await?,
+        Some(url) => Ok(SqlState::create(&url).await?),
         None => {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
             SqliteState::open(StateOptions::new(&config.state, clock))?.close();
-            files.extend(files_of(&config.state)?);
+            files_of(&config.state)?.iter().try_for_each(|file| give(file, owner))
         }
     }
-    files.iter().try_for_each(|file| give(file, owner))
+}
+
+/// Makes the directory at a URL, empty, or brings the one that is there to the current schema. A file is given to
+/// `owner`.
+///
+/// # Errors
+/// When there is something else, or it cannot be made.
+pub async fn create_directory(url: &DirectoryUrl, owner: Option<Owner>) -> anyhow::Result<()> {
+    match url {
+        DirectoryUrl::Sqlite(path) => {
+            make_directory(path.parent().unwrap_or(Path::new("/")), owner)?;
+            SqliteDirectory::create(path)?;
+            for suffix in ["", "-wal", "-shm"] {
+                let mut file = path.clone().into_os_string();
+                file.push(suffix);
+                let file = Path::new(&file);
+                if file.exists() {
+                    give(file, owner)?;
+                }
+            }
+            Ok(())
+        }
+        DirectoryUrl::Sql(url) => Ok(SqlDirectory::create(url).await?),
+        DirectoryUrl::Ldap(options) => Ok(LdapDirectory::create(options).await?),
+    }
 }
 
 fn make_directory(path: &Path, owner: Option<Owner>) -> anyhow::Result<()> {

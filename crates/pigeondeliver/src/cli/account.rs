@@ -15,6 +15,7 @@ use super::subject::{Fate, decide};
 use crate::show::{Table, Tone};
 
 mod password;
+mod relocate;
 
 /// The commands of `pigeon account`.
 #[derive(Debug, Subcommand)]
@@ -63,6 +64,8 @@ Examples:
         /// Its address from now on
         to: Address,
     },
+    /// Have another node keep the mailbox; mail goes on arriving meanwhile
+    Move(relocate::MoveArgs),
     /// Let mail for accounts wait at the mail server
     Suspend(Names),
     /// Take mail for suspended accounts again
@@ -158,6 +161,7 @@ pub(super) async fn run(global: &Global, command: AccountCommand) -> anyhow::Res
             let password = Some(source.hash(&address)?);
             session.change(vec![Change::EditAccount { address, name: None, password }]).await
         }
+        AccountCommand::Move(args) => relocate::run(&session, args).await,
         AccountCommand::Rename { address, to } => {
             if address == to {
                 bail!("the account {address} has that address already");
@@ -256,6 +260,7 @@ async fn show(session: &Session, address: &Address) -> anyhow::Result<()> {
         .collect();
     let place = Place::Account(account.address.clone());
     let settings = session.site.directory.settings(&place).await.context("its settings cannot be read")?;
+    let settings = session.without_secrets(settings);
     let document = json!({ "account": document(&account), "administers": roles, "settings": settings });
     session.out.print(&document, |out| {
         let mut table = Table::new(session.out.paper, &[]);

@@ -85,6 +85,7 @@ async fn make(config: &Config, args: &InitArgs) -> anyhow::Result<Vec<String>> {
         }
         DirectoryUrl::Sqlite(database) => database.display().to_string(),
         DirectoryUrl::Sql(url) => url.to_string(),
+        DirectoryUrl::Ldap(options) => options.place().to_owned(),
     };
     wiring::create(config).await?;
     let site = Site::open(config.clone(), Mode::Command)?;
@@ -177,9 +178,12 @@ fn next_steps(path: &Path, config: &Config, args: &InitArgs) -> Vec<String> {
     if let Some(admin) = &args.admin {
         steps.push(format!("pigeon{option} account password {admin}"));
     }
+    // The administrator is there already.
+    let is_ann = args.admin.as_ref().is_some_and(|admin| admin.to_string() == format!("ann@{domain}"));
+    let person = format!("{}@{domain}", if is_ann { "bob" } else { "ann" });
     steps.extend([
-        format!("pigeon{option} account add ann@{domain} --password"),
-        format!("pigeon{option} explain ann@{domain}"),
+        format!("pigeon{option} account add {person} --password"),
+        format!("pigeon{option} explain {person}"),
         format!("pigeon{option} check"),
         format!("pigeon{option} serve"),
     ]);

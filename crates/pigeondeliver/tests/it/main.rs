@@ -11,6 +11,10 @@ mod docs;
 #[cfg(test)]
 mod e2e;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod node;
+#[cfg(test)]
+mod outages;
 #[cfg(test)]
 mod scenarios;
