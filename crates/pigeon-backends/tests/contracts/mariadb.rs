@@ -31,6 +31,16 @@ async fn the_directory_keeps_the_contract() {
     directory_contract(|clock| fixture(server, clock)).await;
 }
 
+/// A database may have been made for another collation, which then is that of arguments in triggers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_contract_holds_in_databases_of_another_collation() {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    let mut options = options();
+    options.settings.push("collation-server = utf8mb4_bin".to_owned());
+    let Some(server) = SERVER.get_or_init(|| start(&options)) else { return };
+    directory_contract(|clock| fixture(server, clock)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cold_recipient_is_one_statement() {
     let Some(server) = shared() else { return };

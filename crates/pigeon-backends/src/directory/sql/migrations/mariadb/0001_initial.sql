@@ -100,8 +100,13 @@ INSERT IGNORE INTO change_position (number, seq) VALUES (1, 0);
 -- belongs to, its name there, what it says. This one place then writes the log and the rest of what was touched.
 -- A transaction of PigeonDeliver writes its own row of the log and says so in @pigeon_applying ('change'; 'bulk': it
 -- also says itself what it touched).
-CREATE OR REPLACE PROCEDURE pigeon_touched(what VARCHAR(16), own VARCHAR(700), domain0 VARCHAR(100), name0 VARCHAR(400), says0 LONGTEXT,
-    domain1 VARCHAR(100), name1 VARCHAR(400), says1 LONGTEXT)
+-- Its arguments are text of our own kind, whatever the database was made for.
+CREATE OR REPLACE PROCEDURE pigeon_touched(
+    what VARCHAR(16) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, own VARCHAR(700) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+    domain0 VARCHAR(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, name0 VARCHAR(400) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+    says0 LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+    domain1 VARCHAR(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, name1 VARCHAR(400) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin,
+    says1 LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin)
 MODIFIES SQL DATA SQL SECURITY INVOKER
 BEGIN
     DECLARE place BIGINT;
