@@ -163,14 +163,19 @@ impl Shared {
 
     /// Whether a question may be put again: over a new connection, or to the next server.
     fn may_ask_again(&self, connection: &Connection, failure: &Failure, attempt: usize) -> bool {
-        let Failure::Engine(error) = failure else { return false };
-        let Some(trouble) = error.downcast_ref::<Trouble>() else { return false };
-        if !trouble.is_about_the_connection() {
-            return false;
+        let is_silent = matches!(Trouble::in_failure(failure), Some(Trouble::Silent(_)));
+        self.is_lost(connection, failure) && attempt < self.links.count() + usize::from(!is_silent)
+    }
+
+    /// Whether it is the connection that failed; then it is not used any more.
+    fn is_lost(&self, connection: &Connection, failure: &Failure) -> bool {
+        match Trouble::in_failure(failure) {
+            Some(trouble) if trouble.is_about_the_connection() => {
+                self.links.lost(connection, trouble);
+                true
+            }
+            _ => false,
         }
-        self.links.lost(connection, trouble);
-        let is_silent = matches!(trouble, Trouble::Silent(_));
-        attempt < self.links.count() + usize::from(!is_silent)
     }
 
     /// A connection for reading what changes left: to the provider, or else a replica.

@@ -56,6 +56,14 @@ impl Trouble {
         }
     }
 
+    /// The trouble behind a failure, if it is one with a server.
+    pub(super) fn in_failure(failure: &Failure) -> Option<&Self> {
+        match failure {
+            Failure::Engine(error) => error.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// Whether the server gave this answer.
     pub(super) fn is(&self, expected: u32) -> bool {
         matches!(self, Self::Refused { code, .. } if *code == expected)

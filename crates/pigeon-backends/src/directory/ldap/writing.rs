@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use ldap3::Mod;
 use pigeon_core::directory::LoggedChange;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::failure::{Failure, Outcome};
 use super::super::rows::{Transaction, Writes};
@@ -29,6 +29,8 @@ use super::watch;
 
 /// How long nothing may be heard of a change before another takes it over. Its maker gives up in half that time.
 pub(super) const TAKE_OVER: Duration = Duration::from_secs(10);
+/// How long a change goes on with a server that is started anew; well before another takes it over.
+const RECOVERY: Duration = Duration::from_secs(4);
 /// How long somebody waits for the changes of others.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked whether another's change is done.
@@ -126,23 +128,97 @@ impl Transaction for Reader<'_> {
         let pending = serde_json::to_vec(&steps).map_err(|error| Failure::invalid(error.to_string()))?;
         row.push(("pigeonPending", vec![pending]));
         start.is_begun = true;
-        match self.connection.add(&self.shared.tree.change(seq), &row).await {
-            Err(trouble) if trouble.is(code::ALREADY_EXISTS) => {
+        let change = WrittenDown { seq, row, steps };
+        match change.carry_through(self.shared, &self.connection).await {
+            Ok(Done::Made) => Ok(self.shared.watch.of_row(seq)),
+            Ok(Done::TooLate) => {
                 (start.is_begun, start.is_late) = (false, true);
-                return Err(Failure::Unusable("was changed by somebody else at the same time".to_owned()));
+                Err(Failure::Unusable("was changed by somebody else at the same time".to_owned()))
             }
-            Err(trouble) if !trouble.is_about_the_connection() => {
-                start.is_begun = false;
-                return Err(trouble.into());
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// What became of a change.
+enum Done {
+    Made,
+    /// Somebody else took the number.
+    TooLate,
+}
+
+/// A change with all that it takes to make it, or to go on with it.
+struct WrittenDown {
+    seq: u64,
+    row: Attributes,
+    steps: Vec<Step>,
+}
+
+impl WrittenDown {
+    /// Makes the change, also where the server is started anew meanwhile.
+    async fn carry_through(&self, shared: &Shared, connection: &Arc<Connection>) -> Outcome<Done> {
+        let begun = Instant::now();
+        let mut connection = Arc::clone(connection);
+        let mut is_repeated = false;
+        loop {
+            let failure = match self.make(shared, &connection, is_repeated).await {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
+            };
+            if !shared.is_lost(&connection, &failure) {
+                return Err(failure);
+            }
+            is_repeated = true;
+            connection = loop {
+                if begun.elapsed() > RECOVERY {
+                    tracing::warn!(
+                        "change {} of the directory {} was interrupted; the next change finishes it if it was begun",
+                        self.seq,
+                        shared.place
+                    );
+                    return Err(failure);
+                }
+                match shared.links.provider().await {
+                    Ok(connection) => break connection,
+                    Err(_) => tokio::time::sleep(LOOK_AGAIN * 10).await,
+                }
+            };
+        }
+    }
+
+    async fn make(&self, shared: &Shared, connection: &Arc<Connection>, is_repeated: bool) -> Outcome<Done> {
+        let name = shared.tree.change(self.seq);
+        match connection.add(&name, &self.row).await {
+            Err(trouble) if trouble.is(code::ALREADY_EXISTS) => {
+                if !(is_repeated && self.is_in(connection, &name).await?) {
+                    return Ok(Done::TooLate);
+                }
+                // Once it counts, others go on from it: nothing of it is written again.
+                if watch::read(shared, connection).await?.position >= self.seq {
+                    return Ok(Done::Made);
+                }
             }
             written => written?,
         }
-        let mut work = Work::new(self.shared, &self.connection, seq);
-        if let Err(failure) = work.make(&steps).await {
-            return Err(work.give_up(failure, &log.change).await);
+        let mut work = Work::new(shared, connection, self.seq);
+        if let Err(failure) = work.make(&self.steps).await {
+            return Err(work.give_up(failure, &self.row).await);
         }
-        work.publish(None).await?;
-        Ok(self.shared.watch.of_row(seq))
+        work.publish(None).await.map(|()| Done::Made)
+    }
+
+    /// Whether the row that is there is this one, from an attempt whose end was not heard of.
+    async fn is_in(&self, connection: &Connection, name: &str) -> Outcome<bool> {
+        let Some(found) = connection.entry(name, &["pigeonRequest", "pigeonTime", "pigeonActor"]).await?
+        else {
+            return Ok(false);
+        };
+        let of_row = |name: &str| {
+            self.row.iter().find(|(known, _)| *known == name).map(|(_, values)| values.as_slice())
+        };
+        Ok(["pigeonRequest", "pigeonTime", "pigeonActor"]
+            .iter()
+            .all(|name| of_row(name) == Some(found.octets(name))))
     }
 }
 
@@ -200,24 +276,20 @@ impl<'a> Work<'a> {
     }
 
     /// A change that the server refuses: it leaves no row if it left nothing else.
-    async fn give_up(&self, failure: Failure, request: &Value) -> Failure {
-        let is_refused = matches!(&failure, Failure::Engine(error)
-            if error.downcast_ref::<Trouble>().is_some_and(|trouble| !trouble.is_about_the_connection()));
+    async fn give_up(&self, failure: Failure, row: &Attributes) -> Failure {
+        let is_refused =
+            Trouble::in_failure(&failure).is_some_and(|trouble| !trouble.is_about_the_connection());
         if !is_refused {
-            tracing::warn!(
-                "change {} of the directory {} was interrupted; the next change finishes it",
-                self.seq,
-                self.shared.place
-            );
             return failure;
         }
         let error = self.shared.at(failure);
         let cleared = if self.steps.has_written() {
-            let mut request = request.clone();
-            if let Some(request) = request.as_object_mut() {
-                request.insert("failed".to_owned(), Value::from(error.to_string()));
-            }
-            self.publish(Some(request)).await
+            let request =
+                row.iter().find(|(name, _)| *name == "pigeonRequest").and_then(|(_, values)| values.first());
+            let request = request.and_then(|request| serde_json::from_slice(request).ok());
+            let mut request: Map<String, Value> = request.unwrap_or_default();
+            request.insert("failed".to_owned(), Value::from(error.to_string()));
+            self.publish(Some(request.into())).await
         } else {
             self.connection.delete(&self.shared.tree.change(self.seq)).await.map_err(Failure::from)
         };
