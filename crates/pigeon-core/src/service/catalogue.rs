@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde_json::{Map, Value};
 
 use super::{Contradiction, Descriptor, Runner, Tools, has_property};
-use crate::directory::Change;
+use crate::directory::{Change, LoggedChange};
 use crate::resolve::{Effective, EffectiveSettings, resolve};
 use crate::setting::{Content, ContentKind, Layer, Setting, SettingName};
 
@@ -161,7 +161,9 @@ impl Catalogue {
         format!("{name} is {} ({origin})", self.shown(&name, &value.unwrap_or_default()))
     }
 
-    fn shown(&self, name: &SettingName, value: &Value) -> Value {
+    /// A value of that key as logs and lists may show it.
+    #[must_use]
+    pub fn shown(&self, name: &SettingName, value: &Value) -> Value {
         if self.is_secret(name) { hidden(value) } else { value.clone() }
     }
 
@@ -180,6 +182,25 @@ impl Catalogue {
             setting.content = hidden_content(&setting.content);
         }
         setting
+    }
+
+    /// A row of the change log as it may be shown, wherever a secret stands in it.
+    #[must_use]
+    pub fn logged_without_secret(&self, mut logged: LoggedChange) -> LoggedChange {
+        // Rows of another kind are none of these, and stay as they are.
+        if let Ok(change) = serde_json::from_value::<Change>(logged.change.clone())
+            && let Ok(shown) = serde_json::to_value(self.change_without_secret(change))
+        {
+            logged.change = shown;
+        }
+        for row in [&mut logged.before, &mut logged.after].into_iter().flatten() {
+            if let Ok(setting) = serde_json::from_value::<Setting>(row.clone())
+                && let Ok(shown) = serde_json::to_value(self.without_secret(setting))
+            {
+                *row = shown;
+            }
+        }
+        logged
     }
 
     /// The change as logs may show it.

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 
 use super::*;
-use crate::directory::{Change, Place};
+use crate::directory::{Change, LoggedChange, Place};
 use crate::redirect::RedirectPolicy;
 use crate::resolve::resolve;
 use crate::setting::{Pin, Range, Setting, SettingName};
@@ -164,6 +164,22 @@ fn secrets_are_not_shown() {
     assert_eq!(hidden, change("redirect.srs_secrets", json!(HIDDEN)));
     let open = change("redirect.max_targets", json!(3));
     assert_eq!(catalogue.change_without_secret(open.clone()), open);
+    // Nor does the log of an older node show it.
+    let row =
+        serde_json::to_value(setting(Layer::System, "redirect.srs_secrets", json!(["hunter2"]), Pin::None));
+    let logged = |change: &Change, row: &Value| LoggedChange {
+        seq: 1,
+        at: NOW,
+        actor: "root".into(),
+        change: serde_json::to_value(change).unwrap(),
+        before: Some(row.clone()),
+        after: Some(row.clone()),
+    };
+    let old = logged(&change("redirect.srs_secrets", json!(["hunter2"])), &row.unwrap());
+    let text = serde_json::to_string(&catalogue.logged_without_secret(old)).unwrap();
+    assert!(!text.contains("hunter2") && text.matches(HIDDEN).count() == 3, "{text}");
+    let other = logged(&open, &json!({ "name": "example.org" }));
+    assert_eq!(catalogue.logged_without_secret(other.clone()), other);
     // Nor is it in the refusal of another value.
     let to = setting(Layer::Account, "span.to", 0, Pin::None);
     let error = catalogue.check_together(&to, &[word("to")]).unwrap_err();

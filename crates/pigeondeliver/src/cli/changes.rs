@@ -31,6 +31,9 @@ pub(super) async fn run(global: &Global, args: ChangesArgs) -> anyhow::Result<()
         None => last(&session).await?.saturating_sub(u64::from(args.limit)),
     };
     let changes = session.site.directory.changes(since, args.limit).await?;
+    // What is written now holds no secret; the log of an older node may.
+    let shown = changes.into_iter().map(|logged| session.site.catalogue.logged_without_secret(logged));
+    let changes: Vec<LoggedChange> = shown.collect();
     let rows: Vec<Value> = changes
         .iter()
         .map(|logged| {

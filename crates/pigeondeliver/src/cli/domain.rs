@@ -156,6 +156,7 @@ async fn list(session: &Session, with_removed: bool) -> anyhow::Result<()> {
 async fn show(session: &Session, name: &str) -> anyhow::Result<()> {
     let domain = session.domain(name).await?;
     let settings = session.site.directory.settings(&Place::Domain(domain.name.clone())).await?;
+    let settings = session.without_secrets(settings);
     let grants = session.site.directory.grants(None).await?;
     let administrators: Vec<String> = grants
         .into_iter()

@@ -1,10 +1,13 @@
 //! What every administration command works with: the opened site, who acts, and where the answer goes.
 
+use std::collections::VecDeque;
+
 use anyhow::{Context as _, anyhow, bail};
 use pigeon_core::address::Address;
 use pigeon_core::directory::{Account, Change, Domain, Status};
 use pigeon_core::ports::directory::{DirectoryError, Page};
 use pigeon_core::rights::Actor;
+use pigeon_core::setting::Setting;
 use pigeon_core::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -64,14 +67,18 @@ impl Session {
         self.site.catalogue.tools().clock.now()
     }
 
-    /// Makes changes in order and prints what was done; after a refusal none of the later ones is tried.
+    /// Makes changes in order and prints what was done; after a refusal none of the later ones is tried, but for
+    /// settings of the same service: one that contradicts what is written may fit once they are.
     pub(crate) async fn change(&self, changes: Vec<Change>) -> anyhow::Result<()> {
         let mut done = Vec::new();
         let mut refused = Ok(());
-        for change in changes {
-            let what = describe_change(&change);
-            match self.site.directory.apply(&self.actor, change).await {
+        let mut waiting = VecDeque::from(changes);
+        let mut postponed = 0;
+        while let Some(change) = waiting.pop_front() {
+            let what = describe_change(&self.site.catalogue.change_without_secret(change.clone()));
+            match self.site.directory.apply(&self.actor, change.clone()).await {
                 Ok(applied) => {
+                    postponed = 0;
                     let mut notes = applied.notes;
                     for orphan in &applied.orphans {
                         match self.site.mailstore.purge(orphan).await {
@@ -83,6 +90,12 @@ impl Session {
                         }
                     }
                     done.push(Done { seq: applied.seq, what, notes });
+                }
+                Err(DirectoryError::Invalid(_))
+                    if postponed < waiting.len() && self.may_fit(&change, &waiting) =>
+                {
+                    postponed += 1;
+                    waiting.push_back(change);
                 }
                 Err(error) => {
                     refused = Err(self.with_suggestion(error).await);
@@ -96,6 +109,14 @@ impl Session {
         refused
     }
 
+    /// Whether a setting that was refused is right by itself, and others of its service are still to be written.
+    fn may_fit(&self, change: &Change, waiting: &VecDeque<Change>) -> bool {
+        let Change::Set { place, name, content, .. } = change else { return false };
+        let is_right = self.site.catalogue.validate(place.layer(), name, content).is_ok();
+        let is_kin = |other: &Change| matches!(other, Change::Set { name: other, .. } if other.service == name.service);
+        is_right && waiting.iter().any(is_kin)
+    }
+
     fn print_done(&self, done: &[Done]) -> anyhow::Result<()> {
         self.out.print(&json!({ "changes": done }), |out| {
             for done in done {
@@ -106,6 +127,11 @@ impl Session {
             }
             Ok(())
         })
+    }
+
+    /// Settings as lists show them: with nothing in the place of secrets.
+    pub(crate) fn without_secrets(&self, settings: Vec<Setting>) -> Vec<Setting> {
+        settings.into_iter().map(|setting| self.site.catalogue.without_secret(setting)).collect()
     }
 
     /// The account of that address.

@@ -95,6 +95,9 @@ pub struct ShowArgs {
     /// Only what somebody has written, without the defaults
     #[arg(long)]
     pub written: bool,
+    /// Show the values of secrets too
+    #[arg(long)]
+    pub secrets: bool,
 }
 
 /// A layer.

@@ -1,5 +1,6 @@
 //! What a JSON Schema says about each key, in words: the source of help texts and of the reference pages.
 
+use pigeon_core::service::is_secret;
 use serde_json::{Map, Value};
 
 /// One key of a settings type.
@@ -65,7 +66,8 @@ pub fn kind(schema: &Value) -> String {
         ["object"] => object_kind(schema),
         other => other.join(" or "),
     };
-    if types(schema).contains(&"null") { format!("{plain}, or null") } else { plain }
+    let plain = if types(schema).contains(&"null") { format!("{plain}, or null") } else { plain };
+    if is_secret(schema) { format!("{plain} (secret)") } else { plain }
 }
 
 /// The names of the JSON types that a schema accepts.
@@ -161,6 +163,7 @@ mod tests {
     fn kinds_are_words() {
         let check = |schema: Value, expect: &str| assert_eq!(kind(&schema), expect, "{schema}");
         check(json!({"type": "boolean"}), "true or false");
+        check(json!({"type": "array", "items": {"type": "string"}, "x-secret": true}), "list: text (secret)");
         check(json!({"type": ["integer", "null"], "minimum": 0}), "whole number, or null");
         check(json!({"type": "integer", "minimum": 1, "maximum": 9}), "whole number, 1 to 9");
         check(json!({"type": "array", "items": {"type": "string", "format": "idn-email"}}), "list: address");

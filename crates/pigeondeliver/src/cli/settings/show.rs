@@ -28,10 +28,10 @@ pub(super) async fn run(session: &Session, args: ShowArgs) -> anyhow::Result<()>
     }
     match (&args.address, args.system, &args.domain) {
         (Some(address), ..) => effective(session, address, &args).await,
-        (None, true, _) => written(session, Place::System, &args.only).await,
+        (None, true, _) => written(session, Place::System, &args).await,
         (None, _, Some(domain)) => {
             let domain = session.domain(domain).await?;
-            written(session, Place::Domain(domain.name), &args.only).await
+            written(session, Place::Domain(domain.name), &args).await
         }
         (None, false, None) => match &session.acting {
             Some(account) => effective(session, &account.address, &args).await,
@@ -40,9 +40,12 @@ pub(super) async fn run(session: &Session, args: ShowArgs) -> anyhow::Result<()>
     }
 }
 
-async fn written(session: &Session, place: Place, only: &[String]) -> anyhow::Result<()> {
+async fn written(session: &Session, place: Place, args: &ShowArgs) -> anyhow::Result<()> {
     let mut settings = session.site.directory.settings(&place).await?;
-    settings.retain(|setting| is_wanted(&setting.name, only));
+    settings.retain(|setting| is_wanted(&setting.name, &args.only));
+    if !args.secrets {
+        settings = session.without_secrets(settings);
+    }
     session.out.print(&json!({ "place": place, "settings": settings }), |out| {
         let table = written_table(session.out.paper, &settings, session.now());
         if table.is_empty() {
@@ -98,8 +101,10 @@ async fn effective(session: &Session, address: &Address, args: &ShowArgs) -> any
         }
     };
     let now = session.now();
-    let shown: Vec<(&Branch, Vec<Row>)> =
+    let mut shown: Vec<(&Branch, Vec<Row>)> =
         branches.iter().map(|branch| (branch, rows(branch, args, now))).collect();
+    let rows = shown.iter_mut().flat_map(|(_, rows)| rows).filter(|_| !args.secrets);
+    rows.filter(|row| session.site.catalogue.is_secret(&row.name)).for_each(|row| hide(session, row, now));
     let document: Vec<Value> = shown.iter().map(|(branch, rows)| document(branch, rows)).collect();
     session.out.print(&json!({ "address": address, "branches": document }), |out| {
         for (index, (branch, rows)) in shown.iter().enumerate() {
@@ -165,6 +170,17 @@ fn row(name: SettingName, held: Option<&Effective>, default: Option<Value>, now:
     };
     let remark = held.map(|held| remark(held, now)).unwrap_or_default();
     Row { name, value, held: held.cloned(), origin, remark }
+}
+
+/// Takes the secret out of a row.
+fn hide(session: &Session, row: &mut Row, now: Timestamp) {
+    row.value = row.value.take().map(|value| session.site.catalogue.shown(&row.name, &value));
+    let Some(held) = &mut row.held else { return };
+    held.value.clone_from(&row.value);
+    held.winner = held.winner.take().map(|setting| session.site.catalogue.without_secret(setting));
+    held.losers = session.without_secrets(std::mem::take(&mut held.losers));
+    held.ranges = session.without_secrets(std::mem::take(&mut held.ranges));
+    row.remark = remark(held, now);
 }
 
 /// Who pinned it, who lost, what is allowed.

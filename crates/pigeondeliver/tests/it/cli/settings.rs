@@ -132,3 +132,51 @@ fn settings_are_described() {
     let all = trial.ok(&["settings", "describe"]);
     assert!(all.contains("trace.max_hops") && all.contains("vacation.timeout_ms"));
 }
+
+#[test]
+fn secrets_are_shown_to_who_asks() {
+    let trial = Trial::new(&["ann@example.org"]);
+    let said = trial.ok(&["settings", "set", "--system", "redirect.srs_secrets=hunter2"]);
+    assert_eq!(said, "set redirect.srs_secrets=(secret) at the system\n");
+    for arguments in [
+        &["settings", "show", "--system"][..],
+        &["settings", "ann@example.org"],
+        &["changes"],
+        &["settings", "describe", "redirect.srs_secrets"],
+        &["explain", "ann@example.org"],
+    ] {
+        let (text, document) = (trial.ok(arguments), trial.json(arguments).to_string());
+        assert!(
+            !text.contains("hunter2") && !document.contains("hunter2"),
+            "{arguments:?}: {text}{document}"
+        );
+    }
+    assert!(trial.ok(&["settings", "show", "--system"]).contains("(secret)"));
+    assert!(trial.ok(&["settings", "show", "--system", "--secrets"]).contains("hunter2"));
+    let asked = ["settings", "ann@example.org", "redirect.srs_secrets", "--secrets"];
+    assert!(trial.ok(&asked).contains("hunter2"));
+    let exported = trial.ok(&["directory", "export", "-"]);
+    assert!(exported.contains("hunter2"), "an export is whole: {exported}");
+}
+
+#[test]
+fn values_that_fit_together_are_written_in_one_command() {
+    let trial = Trial::new(&["ann@example.org"]);
+    let set = |settings: [&'static str; 2]| {
+        ["settings", "set", "--account", "ann@example.org", settings[0], settings[1]]
+    };
+    trial.ok(&set(["vacation.start=2026-12-01", "vacation.end=2026-12-10"]));
+    let refused = trial.refused(&set(["vacation.start=2027-01-01", "mailbox.folder=Work"]));
+    assert!(refused.contains("vacation.start") && refused.contains("vacation.end is"), "{refused}");
+    // The start alone would lie behind the end: the end is written first.
+    let said = trial.ok(&set(["vacation.start=2027-01-01", "vacation.end=2027-01-10"]));
+    let lines: Vec<&str> = said.lines().map(|line| line.split_once('=').unwrap().0).collect();
+    assert_eq!(lines, ["set vacation.end", "set vacation.start"]);
+    // Nothing is tried behind a value that is wrong by itself, nor for ever behind two that never fit.
+    let refused = trial.refused(&set(["vacation.days=400", "vacation.subject=x"]));
+    assert!(refused.contains("vacation.days"), "{refused}");
+    assert_eq!(row(&trial, "ann@example.org", "vacation.subject")["from"], "default");
+    let refused = trial.refused(&set(["vacation.end=2020-01-01", "vacation.start=2028-01-01"]));
+    assert!(refused.contains("the end must not lie before the start"), "{refused}");
+    assert_eq!(row(&trial, "ann@example.org", "vacation.start")["value"], "2027-01-01");
+}
