@@ -14,7 +14,7 @@ use owo_colors::Style;
 use pigeon_core::timestamp::Timestamp;
 use serde_json::Value;
 
-pub use change::describe_change;
+pub use change::{describe_change, describe_logged};
 pub use receipt::{receipt, receipt_json};
 pub(crate) use schema::types;
 pub use schema::{KeyDoc, description, key_docs, kind};

@@ -1,12 +1,11 @@
 //! `pigeon changes`: the directory's change log.
 
 use clap::Args;
-use pigeon_core::directory::{Change, LoggedChange};
 use serde_json::{Value, json};
 
 use super::Global;
 use super::session::Session;
-use crate::show::{Table, Tone, describe_change, moment, printable};
+use crate::show::{Table, Tone, describe_logged, moment, printable};
 
 /// Arguments of `pigeon changes`.
 #[derive(Debug, Args)]
@@ -41,7 +40,7 @@ pub(super) async fn run(global: &Global, args: ChangesArgs) -> anyhow::Result<()
                 "seq": logged.seq,
                 "at": logged.at.to_rfc3339(),
                 "actor": logged.actor,
-                "what": what(logged),
+                "what": describe_logged(&logged.change),
                 "change": logged.change,
                 "before": logged.before,
                 "after": logged.after,
@@ -55,7 +54,7 @@ pub(super) async fn run(global: &Global, args: ChangesArgs) -> anyhow::Result<()
                 (logged.seq.to_string().as_str(), Tone::Dim),
                 (moment(logged.at).as_str(), Tone::Plain),
                 (printable(&logged.actor).as_str(), Tone::Strong),
-                (printable(&what(logged)).as_str(), Tone::Plain),
+                (printable(&describe_logged(&logged.change)).as_str(), Tone::Plain),
             ]);
         }
         if table.is_empty() {
@@ -69,12 +68,4 @@ pub(super) async fn run(global: &Global, args: ChangesArgs) -> anyhow::Result<()
 async fn last(session: &Session) -> anyhow::Result<u64> {
     // Nothing changed behind the end of time: the answer is the position alone.
     Ok(session.site.directory.feed(i64::MAX.unsigned_abs()).await?.seq)
-}
-
-/// The change in words; one that a newer node made is shown as it was written.
-fn what(logged: &LoggedChange) -> String {
-    match serde_json::from_value::<Change>(logged.change.clone()) {
-        Ok(change) => describe_change(&change),
-        Err(_) => logged.change.to_string(),
-    }
 }

@@ -3,8 +3,9 @@
 use pigeon_core::directory::{Change, Place, Status, Subject};
 use pigeon_core::setting::{Content, ContentKind, Pin, SettingName};
 use pigeon_core::timestamp::Timestamp;
+use serde_json::Value;
 
-use super::{moment, short, value};
+use super::{count, moment, short, value};
 
 /// What a change does, in the past tense, without a final dot: `added the domain example.org`.
 #[must_use]
@@ -40,6 +41,20 @@ pub fn describe_change(change: &Change) -> String {
             format!("pinned {name}{}{imposed} at {place}", range_word(*kind))
         }
         Change::Unset { place, name, kind } => unset(place, name, *kind),
+    }
+}
+
+/// What a row of the change log says, in words; one that a newer node made is shown as it was written.
+#[must_use]
+pub fn describe_logged(change: &Value) -> String {
+    if let Ok(known) = serde_json::from_value::<Change>(change.clone()) {
+        return describe_change(&known);
+    }
+    let name = change.get("change").and_then(Value::as_str);
+    match (name, change.get("entries").and_then(Value::as_u64)) {
+        // Many entries at once are one row.
+        (Some("import"), Some(entries)) => format!("imported {}", count(entries, "entry")),
+        _ => change.to_string(),
     }
 }
 
@@ -147,5 +162,14 @@ mod tests {
             &Change::AddGrant { account: ann(), domain: None },
             "made ann@example.org an administrator of the system",
         );
+    }
+
+    #[test]
+    fn logged_changes_read_as_sentences() {
+        let check = |change: Value, expect: &str| assert_eq!(describe_logged(&change), expect);
+        check(json!({ "change": "add-domain", "name": "example.org" }), "added the domain example.org");
+        check(json!({ "change": "import", "entries": 1000 }), "imported 1000 entries");
+        check(json!({ "change": "import", "entries": 1 }), "imported 1 entry");
+        check(json!({ "change": "fly", "to": "Rome" }), r#"{"change":"fly","to":"Rome"}"#);
     }
 }

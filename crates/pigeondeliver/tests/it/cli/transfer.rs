@@ -32,6 +32,7 @@ fn a_directory_moves_with_everything_in_it() {
     let imported = two.json(&["directory", "import", &file]);
     assert_eq!(imported["imported"]["accounts"], 2);
     assert_eq!(entries(&two.ok(&["directory", "export", "-"])), entries(&exported));
+    assert!(two.ok(&["changes"]).contains("imported 9 entries"), "{}", two.ok(&["changes"]));
     two.ok(&["directory", "import", &file]);
     assert_eq!(
         entries(&two.ok(&["directory", "export", "-"])),
