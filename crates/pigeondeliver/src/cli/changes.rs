@@ -1,6 +1,7 @@
 //! `pigeon changes`: the directory's change log.
 
 use clap::Args;
+use pigeon_core::directory::LoggedChange;
 use serde_json::{Value, json};
 
 use super::Global;
