@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, UnitWeighter};
 
@@ -13,7 +14,7 @@ use crate::address::Address;
 use crate::clock::{TimedOut, with_limit};
 use crate::directory::{AliasPattern, Id, Lookup, Nobody, Resolution, Scope, Target, TargetKind};
 use crate::plan::{Branch, BranchTarget, Plan, Planned};
-use crate::ports::directory::{Directory, DirectoryError};
+use crate::ports::directory::{Directory, DirectoryError, Feed};
 use crate::service::Catalogue;
 use crate::setting::Setting;
 use crate::srs;
@@ -32,6 +33,10 @@ const FEED_INTERVAL: Duration = Duration::from_millis(100);
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How long one delivery waits for the feed: a directory that is slow must not make known recipients slow.
 const FEED_PATIENCE: Duration = Duration::from_millis(250);
+/// A question to the feed that has no answer after so long is put anew.
+const FEED_LIMIT: Duration = Duration::from_secs(15);
+/// How long a look-up may take, however many servers are asked: who waits for `RCPT TO` does not wait for ever.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(8);
 /// The position of a feed that nobody follows yet.
 const NOT_STARTED: u64 = u64::MAX;
 /// How many addresses a server keeps plans for.
@@ -68,7 +73,15 @@ pub struct Planner {
     answered_at: AtomicI64,
     /// Whether it gave no answer when it was asked last.
     is_behind: AtomicBool,
+    /// What the feed was asked and has not answered within the patience of one delivery.
+    open_question: Mutex<Option<Question>>,
     shared: SharedPlans,
+}
+
+/// What changed, asked at that time.
+struct Question {
+    at: Timestamp,
+    answer: BoxFuture<'static, Result<Feed, DirectoryError>>,
 }
 
 /// How far a planner follows its directory.
@@ -134,6 +147,7 @@ impl Planner {
             asked_at: AtomicI64::new(i64::MIN),
             answered_at: AtomicI64::new(i64::MIN),
             is_behind: AtomicBool::new(false),
+            open_question: Mutex::default(),
             shared: SharedPlans::default(),
         }
     }
@@ -205,21 +219,52 @@ impl Planner {
         if self.asked_at.compare_exchange(asked, now.micros(), Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
-        let feed = self.directory.feed(self.feed_seq.load(Ordering::Acquire));
-        let why = match with_limit(&*self.catalogue.tools().clock, FEED_PATIENCE, feed).await {
-            Ok(Ok(feed)) => {
-                self.take_in(feed);
-                return self.answered(now);
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(TimedOut) => "the directory does not say in time what changed".to_owned(),
-        };
-        if !self.is_behind.swap(true, Ordering::AcqRel) {
+        if let Err(why) = self.hear(now).await
+            && !self.is_behind.swap(true, Ordering::AcqRel)
+        {
             tracing::warn!("{why}; recipients that are known go on as they were last seen");
         }
     }
 
-    fn take_in(&self, feed: crate::ports::directory::Feed) {
+    /// Asks the feed, or goes on waiting for the answer to an earlier question: a directory that is slower than
+    /// deliveries wait is followed all the same, later. An answer from before today's question is no news of today.
+    async fn hear(&self, now: Timestamp) -> Result<(), String> {
+        let clock = &*self.catalogue.tools().clock;
+        let (began, earlier) = (clock.elapsed(), self.open_question().take());
+        let mut question =
+            earlier.filter(|open| now.since(open.at) < FEED_LIMIT).unwrap_or_else(|| self.ask(now));
+        loop {
+            let patience = FEED_PATIENCE.saturating_sub(clock.elapsed().saturating_sub(began));
+            match with_limit(clock, patience, question.answer.as_mut()).await {
+                Ok(Ok(feed)) => {
+                    self.take_in(feed);
+                    if question.at == now {
+                        self.answered(now);
+                        return Ok(());
+                    }
+                    self.answered_at.fetch_max(question.at.micros(), Ordering::AcqRel);
+                }
+                Ok(Err(error)) if question.at == now => return Err(error.to_string()),
+                Ok(Err(_)) => {}
+                Err(TimedOut) => {
+                    *self.open_question() = Some(question);
+                    return Err("the directory does not say in time what changed".to_owned());
+                }
+            }
+            question = self.ask(now);
+        }
+    }
+
+    fn ask(&self, at: Timestamp) -> Question {
+        let (directory, since) = (Arc::clone(&self.directory), self.feed_seq.load(Ordering::Acquire));
+        Question { at, answer: Box::pin(async move { directory.feed(since).await }) }
+    }
+
+    fn open_question(&self) -> MutexGuard<'_, Option<Question>> {
+        self.open_question.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_in(&self, feed: Feed) {
         if feed.scopes.is_empty() {
             self.feed_seq.fetch_max(feed.seq, Ordering::AcqRel);
             return;
@@ -251,7 +296,13 @@ impl Planner {
     }
 
     async fn make(&self, address: &Address, now: Timestamp) -> Result<Kept, DirectoryError> {
-        let lookup = self.directory.lookup(address).await?;
+        let clock = &*self.catalogue.tools().clock;
+        let silent = |TimedOut| DirectoryError::Unavailable {
+            what: format!("gave no answer within {} s", LOOKUP_LIMIT.as_secs()),
+            source: None,
+        };
+        let lookup =
+            with_limit(clock, LOOKUP_LIMIT, self.directory.lookup(address)).await.map_err(silent)??;
         self.answered(now);
         let kept = match lookup {
             Lookup::None(nobody) => self.plan_nobody(address, nobody, now),

@@ -122,6 +122,27 @@ async fn a_directory_that_hangs_does_not_hold_up_known_recipients() {
 }
 
 #[tokio::test]
+async fn a_directory_that_is_slower_than_deliveries_wait_is_followed_all_the_same() {
+    let world = world();
+    assert_eq!(folder(&world, ANN).await, "INBOX");
+    let latency = Duration::from_millis(400);
+    world.directory.delay_feed(latency);
+    for round in ["One", "Two", "Three"] {
+        world.set_elsewhere(ANN, "keep.how", round);
+        // The first mail asks and does not wait for the answer; the next one hears it.
+        world.clock.advance(RETRY);
+        assert!(world.mail(SENDER, ANN, MAIL).await.snapshot_age_ms.is_some());
+        tokio::time::sleep(latency).await;
+        world.clock.advance(RETRY);
+        assert_eq!(folder(&world, ANN).await, round);
+    }
+    world.directory.delay_feed(Duration::ZERO);
+    tokio::time::sleep(latency).await;
+    world.clock.advance(RETRY);
+    assert_eq!(world.mail(SENDER, ANN, MAIL).await.snapshot_age_ms, None);
+}
+
+#[tokio::test]
 async fn a_pin_lapses_in_a_kept_plan() {
     let world = world();
     let until = Timestamp::parse("2026-11-23T13:00:00Z").unwrap();

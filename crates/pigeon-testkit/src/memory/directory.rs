@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pigeon_core::address::{Address, DomainName};
@@ -39,6 +40,7 @@ pub struct MemoryDirectory {
     tables: Mutex<Tables>,
     is_down: AtomicBool,
     is_stalled: AtomicBool,
+    feed_delay_ms: AtomicU64,
     lookups: AtomicU64,
     feeds: AtomicU64,
 }
@@ -132,6 +134,12 @@ impl MemoryDirectory {
         self.is_stalled.store(is_stalled, Ordering::SeqCst);
     }
 
+    /// How much later the change feed answers what it knew when it was asked, as if the database were far away.
+    pub fn delay_feed(&self, delay: Duration) {
+        let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.feed_delay_ms.store(delay, Ordering::SeqCst);
+    }
+
     /// How many look-ups were asked so far.
     #[must_use]
     pub fn lookups(&self) -> u64 {
@@ -170,13 +178,20 @@ impl Directory for MemoryDirectory {
 
     async fn feed(&self, since: u64) -> Result<Feed, DirectoryError> {
         self.feeds.fetch_add(1, Ordering::SeqCst);
-        if self.is_stalled.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
+        while self.is_stalled.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.check_up()?;
-        let tables = lock(&self.tables);
-        let changed = tables.changed.iter().filter(|(_, seq)| **seq > since);
-        Ok(Feed { seq: tables.seq, scopes: changed.map(|(scope, seq)| (scope.clone(), *seq)).collect() })
+        let feed = {
+            let tables = lock(&self.tables);
+            let changed = tables.changed.iter().filter(|(_, seq)| **seq > since);
+            Feed { seq: tables.seq, scopes: changed.map(|(scope, seq)| (scope.clone(), *seq)).collect() }
+        };
+        let delay = self.feed_delay_ms.load(Ordering::SeqCst);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        Ok(feed)
     }
 }
 
