@@ -120,7 +120,7 @@ pub(crate) struct Load {
 
 #[derive(Debug)]
 struct Shared {
-    socket: PathBuf,
+    sockets: Vec<PathBuf>,
     recipients: Vec<String>,
     largest: u64,
     is_stopping: AtomicBool,
@@ -142,10 +142,15 @@ struct Item {
 }
 
 impl Load {
-    /// Starts so many clients.
+    /// Starts so many clients of one server.
     pub(crate) fn start(socket: &Path, recipients: &[String], clients: u64, largest: u64) -> Self {
+        Self::start_on(&[socket.to_owned()], recipients, clients, largest)
+    }
+
+    /// Starts so many clients of several servers; each takes the next one for its next connection, and when one fails.
+    pub(crate) fn start_on(sockets: &[PathBuf], recipients: &[String], clients: u64, largest: u64) -> Self {
         let shared = Arc::new(Shared {
-            socket: socket.to_owned(),
+            sockets: sockets.to_vec(),
             recipients: recipients.to_vec(),
             largest,
             is_stopping: AtomicBool::new(false),
@@ -199,6 +204,7 @@ impl Load {
 struct Client<'a> {
     shared: &'a Shared,
     random: Random,
+    next_socket: usize,
     connection: Option<(MailClient, usize)>,
     backlog: VecDeque<Item>,
 }
@@ -206,7 +212,8 @@ struct Client<'a> {
 impl<'a> Client<'a> {
     fn new(shared: &'a Shared, number: u64) -> Self {
         let random = Random::new(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        Self { shared, random, connection: None, backlog: VecDeque::new() }
+        let next_socket = usize::try_from(number).unwrap();
+        Self { shared, random, next_socket, connection: None, backlog: VecDeque::new() }
     }
 
     fn run(mut self) {
@@ -253,7 +260,9 @@ impl<'a> Client<'a> {
             return true;
         }
         self.connection = None;
-        let Ok(mut client) = MailClient::lmtp_unix(&self.shared.socket) else { return false };
+        let socket = &self.shared.sockets[self.next_socket % self.shared.sockets.len()];
+        self.next_socket += 1;
+        let Ok(mut client) = MailClient::lmtp_unix(socket) else { return false };
         self.count_closing(client.greeting());
         if client.greeting().code != 220 || client.hello().is_err() {
             return false;
