@@ -55,10 +55,10 @@ pub struct Config {
     pub log: Log,
     /// How a directory in LDAP is reached, besides its URL.
     #[serde(default)]
-    pub ldap: LdapOptions,
+    pub directory_ldap: LdapOptions,
     /// People who are in the LDAP directory already, in entries of their own form.
     #[serde(default)]
-    pub ldap_mapping: Option<Mapping>,
+    pub directory_mapping: Option<Mapping>,
 }
 
 /// Where mail is kept.
@@ -303,8 +303,8 @@ impl Config {
             lmtp: Vec::new(),
             outbox: Outbox::default(),
             log: Log::default(),
-            ldap: LdapOptions::default(),
-            ldap_mapping: None,
+            directory_ldap: LdapOptions::default(),
+            directory_mapping: None,
         }
     }
 
@@ -348,7 +348,7 @@ impl Config {
         self.read_url(&self.directory).context("directory")
     }
 
-    /// What a directory's URL means; one in LDAP is reached as `ldap` says.
+    /// What a directory's URL means; one in LDAP is reached as `directory_ldap` says.
     ///
     /// # Errors
     /// When the URL has a scheme that there is no backend for, or is broken.
@@ -361,8 +361,8 @@ impl Config {
                 Ok(DirectoryUrl::Sql(Box::new(url.parse().map_err(anyhow::Error::msg)?)))
             }
             Some(("ldap" | "ldaps" | "ldapi", _)) => {
-                let mapping = self.ldap_mapping.clone();
-                let options = LdapOptions { url: url.to_owned(), mapping, ..self.ldap.clone() };
+                let mapping = self.directory_mapping.clone();
+                let options = LdapOptions { url: url.to_owned(), mapping, ..self.directory_ldap.clone() };
                 Ok(DirectoryUrl::Ldap(Box::new(options)))
             }
             // The text itself is not shown: a password may be in it.
