@@ -91,6 +91,12 @@ impl Site {
         let catalogue = Arc::new(catalogue(&config, &clock));
         let directory = open_directory(config.directory_url()?, &catalogue, mode)?;
         let owner = owner(&config)?;
+        if mode == Mode::Server && config.shared_state_url()?.is_some() {
+            // What nodes share is in the database: a new one begins with nothing of its own.
+            for own in [&config.state, &config.state.join("spool")] {
+                make_directory(own, owner)?;
+            }
+        }
         let lookups = Arc::clone(&directory) as Arc<dyn Directory>;
         let Delivering { state, mailstore, spool, outbox, agent } =
             Delivering::open(&config, mode, owner, &catalogue, lookups)?;
