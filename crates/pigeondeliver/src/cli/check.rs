@@ -24,13 +24,25 @@ use crate::show::{Paper, Table, Tone, count};
 /// The exit code for a configuration that is not right (sysexits `EX_CONFIG`).
 const EXIT_CONFIG: u8 = 78;
 
+/// How something stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    /// It is right.
+    Ok,
+    /// It is not right now; the server can be started, and loses nothing.
+    Warning,
+    /// It has to be mended first.
+    Failed,
+}
+
 /// What one check found.
 #[derive(Debug, Serialize)]
 struct Finding {
     /// What was checked.
     what: String,
-    /// Whether it is right.
-    is_ok: bool,
+    /// How it stands.
+    verdict: Verdict,
     /// What was found.
     found: String,
     /// What to do, where it is not right.
@@ -40,24 +52,30 @@ struct Finding {
 
 impl Finding {
     fn of(what: impl Into<String>, result: Result<String, Problem>) -> Self {
-        let (is_ok, found, to_do) = match result {
-            Ok(found) => (true, found, String::new()),
-            Err(problem) => (false, problem.found, problem.to_do),
+        let (verdict, found, to_do) = match result {
+            Ok(found) => (Verdict::Ok, found, String::new()),
+            Err(problem) => (problem.verdict, problem.found, problem.to_do),
         };
-        Self { what: what.into(), is_ok, found, to_do }
+        Self { what: what.into(), verdict, found, to_do }
     }
 }
 
 /// What is not right, and what to do about it.
 #[derive(Debug)]
 struct Problem {
+    verdict: Verdict,
     found: String,
     to_do: String,
 }
 
 impl Problem {
     fn new(found: impl Into<String>, to_do: impl Into<String>) -> Self {
-        Self { found: found.into(), to_do: to_do.into() }
+        Self { verdict: Verdict::Failed, found: found.into(), to_do: to_do.into() }
+    }
+
+    /// One that passes by itself.
+    fn passing(found: impl Into<String>, to_do: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Warning, ..Self::new(found, to_do) }
     }
 }
 
@@ -86,7 +104,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let is_ok = findings.iter().all(|finding| finding.is_ok);
+    let is_ok = findings.iter().all(|finding| finding.verdict != Verdict::Failed);
     out.print(&json!({ "is_ok": is_ok, "checks": findings }), |to| write(to, out.paper, &findings))?;
     Ok(if is_ok { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CONFIG) })
 }
@@ -196,14 +214,22 @@ fn settings_finding(session: &Session, what: String, own: &[Setting], all: &[Set
 fn write(out: &mut dyn Write, paper: Paper, findings: &[Finding]) -> io::Result<()> {
     let mut table = Table::new(paper, &[]);
     for finding in findings {
-        let (sign, tone) = if finding.is_ok { ("✓ ok", Tone::Good) } else { ("✗ failed", Tone::Bad) };
+        let (sign, tone) = match finding.verdict {
+            Verdict::Ok => ("✓ ok", Tone::Good),
+            Verdict::Warning => ("! warning", Tone::Warn),
+            Verdict::Failed => ("✗ failed", Tone::Bad),
+        };
         let to_do = if finding.to_do.is_empty() { String::new() } else { format!("\n→ {}", finding.to_do) };
         let found = format!("{}{to_do}", finding.found);
         table.row([(sign, tone), (finding.what.as_str(), Tone::Strong), (found.as_str(), Tone::Plain)]);
     }
     table.write(out)?;
-    match findings.iter().filter(|finding| !finding.is_ok).count() {
-        0 => writeln!(out, "\nAll is well."),
-        failed => writeln!(out, "\n{} failed: mend what is marked with →.", count(failed as u64, "check")),
+    let of = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count() as u64;
+    match (of(Verdict::Failed), of(Verdict::Warning)) {
+        (0, 0) => writeln!(out, "\nAll is well."),
+        (0, warnings) => {
+            writeln!(out, "\nThe server can be started, with {}: see →.", count(warnings, "warning"))
+        }
+        (failed, _) => writeln!(out, "\n{} failed: mend what is marked with →.", count(failed, "check")),
     }
 }

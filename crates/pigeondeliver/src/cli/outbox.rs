@@ -2,12 +2,12 @@
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
-use pigeon_backends::outbox::{OutboxRecord, OutboxStatus};
+use pigeon_backends::outbox::{Flushed, OutboxRecord, OutboxStatus, Which};
 use serde_json::{Value, json};
 
 use super::Global;
 use super::session::Session;
-use crate::show::{Table, Tone, moment, printable, size};
+use crate::show::{Table, Tone, count, moment, printable, size};
 
 /// The commands of `pigeon outbox`.
 #[derive(Debug, Subcommand)]
@@ -22,6 +22,14 @@ Examples:
     Retry(Numbers),
     /// Give entries up: they are not sent
     Cancel(Numbers),
+    /// Send what is due now, and say what became of it
+    #[command(after_long_help = "\
+A running server does this by itself. Entries that are being sent, or were given up, are left alone.
+
+Examples:
+  pigeon outbox flush                    what is due, where no server runs
+  pigeon outbox flush --all              all that waits: the mail server is back")]
+    Flush(FlushArgs),
 }
 
 /// Which entries are listed.
@@ -33,6 +41,14 @@ pub struct ListArgs {
     /// At most this many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
+}
+
+/// Which entries are sent.
+#[derive(Debug, Args)]
+pub struct FlushArgs {
+    /// Also what waits for a later attempt
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Entries.
@@ -83,6 +99,7 @@ pub(super) async fn run(global: &Global, command: OutboxCommand) -> anyhow::Resu
         OutboxCommand::List(args) => list(&session, &args).await,
         OutboxCommand::Retry(numbers) => each(&session, numbers, Act::Retry).await,
         OutboxCommand::Cancel(numbers) => each(&session, numbers, Act::Cancel).await,
+        OutboxCommand::Flush(args) => flush(&session, &args).await,
     }
 }
 
@@ -187,4 +204,40 @@ async fn each(session: &Session, numbers: Numbers, act: Act) -> anyhow::Result<(
             bail!("entry {number} is not there, has ended or is being sent: see pigeon outbox list")
         }
     }
+}
+
+async fn flush(session: &Session, args: &FlushArgs) -> anyhow::Result<()> {
+    let outbox = &session.site.outbox;
+    let mut flushed = Flushed::default();
+    if args.all {
+        let ready = session.site.state.entries(Some(OutboxStatus::Ready), u32::MAX).await?;
+        flushed =
+            outbox.flush_once(Which::Keys(ready.into_iter().map(|record| record.key).collect())).await?;
+    }
+    // What is given up above leaves notices to the senders.
+    let due = outbox.flush_once(Which::Due).await?;
+    flushed.sent += due.sent;
+    flushed.deferred += due.deferred;
+    flushed.failed += due.failed;
+    session.out.print(&flushed, |out| {
+        let entries = |number: u32| count(number.into(), "entry");
+        if flushed == Flushed::default() {
+            let hint = if args.all { "" } else { ": --all tries what waits for a later attempt, too" };
+            return writeln!(out, "Nothing is due{hint}.");
+        }
+        if flushed.sent > 0 {
+            writeln!(out, "{} sent", entries(flushed.sent))?;
+        }
+        if flushed.deferred > 0 {
+            writeln!(
+                out,
+                "{} not taken yet, tried again later: see pigeon outbox list",
+                entries(flushed.deferred)
+            )?;
+        }
+        if flushed.failed > 0 {
+            writeln!(out, "{} given up: see pigeon outbox list --status failed", entries(flushed.failed))?;
+        }
+        Ok(())
+    })
 }

@@ -107,7 +107,8 @@ fn socket_directory(path: &Path) -> Probed {
     }
 }
 
-/// Whether the mail server takes what leaves.
+/// Whether the mail server takes what leaves. One that is down is no failure of this node: what leaves waits for it,
+/// and after a start of the host it may well come up later.
 pub(super) async fn outbox(config: &Config) -> Probed {
     let submit = &config.outbox.submit;
     let known = OutboxConfig { submit: submit.clone(), ..OutboxConfig::default() }.submitter();
@@ -129,9 +130,11 @@ pub(super) async fn outbox(config: &Config) -> Probed {
     match timeout(PATIENCE, greeted).await {
         // RFC 5321 §4.2: 220 is the greeting of a server that is ready.
         Ok(Ok(line)) if line.starts_with("220") => Ok(line),
+        // RFC 5321 §4.2.1: 4yz is transient.
+        Ok(Ok(line)) if line.starts_with('4') => Err(Problem::passing(format!("it says {line:?}"), to_do)),
         Ok(Ok(line)) => Err(Problem::new(format!("it says {line:?} in place of a greeting"), to_do)),
-        Ok(Err(error)) => Err(Problem::new(error.to_string(), to_do)),
-        Err(_) => Err(Problem::new(format!("no answer within {} s", PATIENCE.as_secs()), to_do)),
+        Ok(Err(error)) => Err(Problem::passing(error.to_string(), to_do)),
+        Err(_) => Err(Problem::passing(format!("no answer within {} s", PATIENCE.as_secs()), to_do)),
     }
 }
 
