@@ -61,6 +61,9 @@ _pigeon() {
             pigeon,lmtp)
                 cmd="pigeon__subcmd__lmtp"
                 ;;
+            pigeon,node)
+                cmd="pigeon__subcmd__node"
+                ;;
             pigeon,outbox)
                 cmd="pigeon__subcmd__outbox"
                 ;;
@@ -97,6 +100,9 @@ _pigeon() {
             pigeon__subcmd__account,list)
                 cmd="pigeon__subcmd__account__subcmd__list"
                 ;;
+            pigeon__subcmd__account,move)
+                cmd="pigeon__subcmd__account__subcmd__move"
+                ;;
             pigeon__subcmd__account,password)
                 cmd="pigeon__subcmd__account__subcmd__password"
                 ;;
@@ -132,6 +138,9 @@ _pigeon() {
                 ;;
             pigeon__subcmd__account__subcmd__help,list)
                 cmd="pigeon__subcmd__account__subcmd__help__subcmd__list"
+                ;;
+            pigeon__subcmd__account__subcmd__help,move)
+                cmd="pigeon__subcmd__account__subcmd__help__subcmd__move"
                 ;;
             pigeon__subcmd__account__subcmd__help,password)
                 cmd="pigeon__subcmd__account__subcmd__help__subcmd__password"
@@ -400,6 +409,9 @@ _pigeon() {
             pigeon__subcmd__help,lmtp)
                 cmd="pigeon__subcmd__help__subcmd__lmtp"
                 ;;
+            pigeon__subcmd__help,node)
+                cmd="pigeon__subcmd__help__subcmd__node"
+                ;;
             pigeon__subcmd__help,outbox)
                 cmd="pigeon__subcmd__help__subcmd__outbox"
                 ;;
@@ -426,6 +438,9 @@ _pigeon() {
                 ;;
             pigeon__subcmd__help__subcmd__account,list)
                 cmd="pigeon__subcmd__help__subcmd__account__subcmd__list"
+                ;;
+            pigeon__subcmd__help__subcmd__account,move)
+                cmd="pigeon__subcmd__help__subcmd__account__subcmd__move"
                 ;;
             pigeon__subcmd__help__subcmd__account,password)
                 cmd="pigeon__subcmd__help__subcmd__account__subcmd__password"
@@ -541,8 +556,20 @@ _pigeon() {
             pigeon__subcmd__help__subcmd__import,unix)
                 cmd="pigeon__subcmd__help__subcmd__import__subcmd__unix"
                 ;;
+            pigeon__subcmd__help__subcmd__node,list)
+                cmd="pigeon__subcmd__help__subcmd__node__subcmd__list"
+                ;;
+            pigeon__subcmd__help__subcmd__node,remove)
+                cmd="pigeon__subcmd__help__subcmd__node__subcmd__remove"
+                ;;
+            pigeon__subcmd__help__subcmd__node,show)
+                cmd="pigeon__subcmd__help__subcmd__node__subcmd__show"
+                ;;
             pigeon__subcmd__help__subcmd__outbox,cancel)
                 cmd="pigeon__subcmd__help__subcmd__outbox__subcmd__cancel"
+                ;;
+            pigeon__subcmd__help__subcmd__outbox,flush)
+                cmd="pigeon__subcmd__help__subcmd__outbox__subcmd__flush"
                 ;;
             pigeon__subcmd__help__subcmd__outbox,list)
                 cmd="pigeon__subcmd__help__subcmd__outbox__subcmd__list"
@@ -598,8 +625,35 @@ _pigeon() {
             pigeon__subcmd__import__subcmd__help,unix)
                 cmd="pigeon__subcmd__import__subcmd__help__subcmd__unix"
                 ;;
+            pigeon__subcmd__node,help)
+                cmd="pigeon__subcmd__node__subcmd__help"
+                ;;
+            pigeon__subcmd__node,list)
+                cmd="pigeon__subcmd__node__subcmd__list"
+                ;;
+            pigeon__subcmd__node,remove)
+                cmd="pigeon__subcmd__node__subcmd__remove"
+                ;;
+            pigeon__subcmd__node,show)
+                cmd="pigeon__subcmd__node__subcmd__show"
+                ;;
+            pigeon__subcmd__node__subcmd__help,help)
+                cmd="pigeon__subcmd__node__subcmd__help__subcmd__help"
+                ;;
+            pigeon__subcmd__node__subcmd__help,list)
+                cmd="pigeon__subcmd__node__subcmd__help__subcmd__list"
+                ;;
+            pigeon__subcmd__node__subcmd__help,remove)
+                cmd="pigeon__subcmd__node__subcmd__help__subcmd__remove"
+                ;;
+            pigeon__subcmd__node__subcmd__help,show)
+                cmd="pigeon__subcmd__node__subcmd__help__subcmd__show"
+                ;;
             pigeon__subcmd__outbox,cancel)
                 cmd="pigeon__subcmd__outbox__subcmd__cancel"
+                ;;
+            pigeon__subcmd__outbox,flush)
+                cmd="pigeon__subcmd__outbox__subcmd__flush"
                 ;;
             pigeon__subcmd__outbox,help)
                 cmd="pigeon__subcmd__outbox__subcmd__help"
@@ -612,6 +666,9 @@ _pigeon() {
                 ;;
             pigeon__subcmd__outbox__subcmd__help,cancel)
                 cmd="pigeon__subcmd__outbox__subcmd__help__subcmd__cancel"
+                ;;
+            pigeon__subcmd__outbox__subcmd__help,flush)
+                cmd="pigeon__subcmd__outbox__subcmd__help__subcmd__flush"
                 ;;
             pigeon__subcmd__outbox__subcmd__help,help)
                 cmd="pigeon__subcmd__outbox__subcmd__help__subcmd__help"
@@ -689,7 +746,7 @@ _pigeon() {
 
     case "${cmd}" in
         pigeon)
-            opts="-h -V --config --json --as --help --version init check try serve lmtp deliver explain settings setting domain account alias grant receipts receipt changes service directory import outbox completions generate help"
+            opts="-h -V --config --json --as --help --version init check try serve lmtp deliver explain settings setting domain account alias grant receipts receipt changes service directory import outbox node completions generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -722,7 +779,7 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__account)
-            opts="-h --config --json --as --help add list show edit password rename suspend resume remove restore purge help"
+            opts="-h --config --json --as --help add list show edit password rename move suspend resume remove restore purge help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -833,7 +890,7 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__account__subcmd__help)
-            opts="add list show edit password rename suspend resume remove restore purge help"
+            opts="add list show edit password rename move suspend resume remove restore purge help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -889,6 +946,20 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__account__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__account__subcmd__help__subcmd__move)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1031,6 +1102,50 @@ _pigeon() {
                     ;;
                 --limit)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__account__subcmd__move)
+            opts="-h --to --mail-root --dry-run --keep-old --config --json --as --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mail-root)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
                     return 0
                     ;;
                 --config)
@@ -3170,7 +3285,7 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__help)
-            opts="init check try serve lmtp deliver explain settings domain account alias grant receipts changes service directory import outbox completions generate help"
+            opts="init check try serve lmtp deliver explain settings domain account alias grant receipts changes service directory import outbox node completions generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3184,7 +3299,7 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__help__subcmd__account)
-            opts="add list show edit password rename suspend resume remove restore purge"
+            opts="add list show edit password rename move suspend resume remove restore purge"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3226,6 +3341,20 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__help__subcmd__account__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__account__subcmd__move)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3967,8 +4096,64 @@ _pigeon() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pigeon__subcmd__help__subcmd__node)
+            opts="list show remove"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__node__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__node__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__node__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pigeon__subcmd__help__subcmd__outbox)
-            opts="list retry cancel"
+            opts="list retry cancel flush"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3982,6 +4167,20 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__help__subcmd__outbox__subcmd__cancel)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__outbox__subcmd__flush)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -4598,8 +4797,210 @@ _pigeon() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pigeon__subcmd__node)
+            opts="-h --config --json --as --help list show remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__node__subcmd__help)
+            opts="list show remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__node__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__node__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__node__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__node__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__node__subcmd__list)
+            opts="-h --config --json --as --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__node__subcmd__remove)
+            opts="-h --config --json --as --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__node__subcmd__show)
+            opts="-h --config --json --as --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pigeon__subcmd__outbox)
-            opts="-h --config --json --as --help list retry cancel help"
+            opts="-h --config --json --as --help list retry cancel flush help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4664,8 +5065,41 @@ _pigeon() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        pigeon__subcmd__outbox__subcmd__flush)
+            opts="-h --all --config --json --as --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         pigeon__subcmd__outbox__subcmd__help)
-            opts="list retry cancel help"
+            opts="list retry cancel flush help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4679,6 +5113,20 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__outbox__subcmd__help__subcmd__cancel)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__outbox__subcmd__help__subcmd__flush)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5038,7 +5486,7 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__settings)
-            opts="-h --system --domain --written --config --json --as --help show set unset pin unpin describe help"
+            opts="-h --system --domain --written --secrets --config --json --as --help show set unset pin unpin describe help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5338,7 +5786,7 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__settings__subcmd__show)
-            opts="-h --system --domain --written --config --json --as --help"
+            opts="-h --system --domain --written --secrets --config --json --as --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
