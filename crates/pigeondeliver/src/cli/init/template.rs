@@ -43,8 +43,11 @@ fn section(text: &mut String, path: &str, schema: &Value, values: &Value) {
             Some(Kind::One) => {
                 text.push('\n');
                 comment(text, &description(property));
-                text.extend([format!("[{name}]\n")]);
-                section(text, &name, property, values.get(key).unwrap_or(&Value::Null));
+                // One that may be left out says something by being there.
+                let inner = values.get(key).unwrap_or(&Value::Null);
+                let mark = if inner.is_null() { "#" } else { "" };
+                text.extend([format!("{mark}[{name}]\n")]);
+                section(text, &name, property, inner);
             }
             Some(Kind::Many(items)) => {
                 for one in values.get(key).and_then(Value::as_array).into_iter().flatten() {
@@ -144,7 +147,8 @@ mod tests {
     fn every_key_is_explained_and_can_be_uncommented() {
         let mut config = Config::new(Path::new("/d.sqlite"), Path::new("/s"), Path::new("/m"));
         config.lmtp.push(Lmtp::new("127.0.0.1:24"));
-        let text = commented(&config);
+        // The one key without which its table means nothing.
+        let text = commented(&config).replace("#base = … (text)", "#base = \"o=people\"");
         let open: Vec<&str> = text
             .lines()
             .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') && !rest.contains('…')))
