@@ -22,6 +22,25 @@ pub(crate) fn smtp_source_in(root: &Path) -> Command {
     command
 }
 
+/// The beginning of a command that finds the packages of a peer at their installed places.
+///
+/// The program and its arguments follow. It runs as root, in a mount namespace of its own. `directory` belongs to it
+/// alone: the file `entered` in it says afterwards that the machine allowed this.
+///
+/// # Errors
+///
+/// [`PeerFault::Unavailable`] if it is not unpacked, or this is not root.
+pub fn installed(name: &str, directory: &Path) -> Result<Command, PeerFault> {
+    let root = usable_root(name)?;
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--propagation", "private"])
+        .args(["sh", "-c", include_str!("../../peers/enter.sh"), "enter.sh"])
+        .arg(root)
+        .arg(directory);
+    Ok(command)
+}
+
 /// `swaks`, which speaks SMTP and LMTP step by step; its exit status names the step that failed.
 ///
 /// # Errors
