@@ -133,7 +133,15 @@ pub enum Command {
 
 /// Arguments of `pigeon try`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pigeon try                           the directory is a file
+  pigeon try --directory postgres      it is on a PostgreSQL server, started for this and gone afterwards
+  pigeon try --keep ./loft             keep it all, and play on")]
 pub struct TryArgs {
+    /// What keeps the directory: for all but a file a private server is started from what is installed
+    #[arg(long, value_enum, default_value_t, value_name = "ENGINE")]
+    pub directory: try_out::Engine,
     /// Keep everything in this directory, for playing on
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub keep: Option<PathBuf>,

@@ -1,14 +1,16 @@
 //! `pigeon try`: the whole main job for real, in a scratch directory, with nothing to configure.
 
 mod samples;
+mod server;
 
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use owo_colors::OwoColorize as _;
 use pigeon_core::directory::{AliasPattern, Change, Place};
 use pigeon_core::ports::state::{ReceiptQuery, State};
@@ -18,19 +20,31 @@ use pigeon_frontends::stop::Stopper;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Global, TryArgs, init, serve};
 use crate::config::{Config, Lmtp};
 use crate::show::{self, Paper};
 use crate::wiring::{self, Mode, Site};
 use samples::{SAMPLES, Sample};
+pub use server::Engine;
+use server::Server;
+
+/// How long a server has until it answers.
+const START: Duration = Duration::from_secs(30);
 
 /// Runs the demonstration.
 ///
 /// # Errors
 /// When the demonstration itself cannot run; an outcome that was not the expected one is exit code 1.
 pub async fn run(_: &Global, arguments: TryArgs) -> anyhow::Result<ExitCode> {
-    let is_kept = arguments.keep.is_some();
+    let (engine, is_kept) = (arguments.directory, arguments.keep.is_some());
+    ensure!(
+        !is_kept || engine == Engine::Sqlite,
+        "a demonstration on {0} cannot be kept, for its server ends with it: leave --keep away, or keep one on \
+         SQLite. On a {0} of your own, name it as the directory in pigeondeliver.toml and run pigeon init",
+        engine.name()
+    );
     let place = arguments
         .keep
         .unwrap_or_else(|| std::env::temp_dir().join(format!("pigeon-try-{}", std::process::id())));
@@ -41,18 +55,29 @@ pub async fn run(_: &Global, arguments: TryArgs) -> anyhow::Result<ExitCode> {
     );
     std::fs::create_dir_all(&place).with_context(|| format!("{} cannot be made", place.display()))?;
     let place = place.canonicalize()?;
-    let result = demonstrate(&place).await;
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // Whoever interrupts it finds no server running and no files left.
+    let result = tokio::select! {
+        result = demonstrate(&place, engine) => result,
+        _ = interrupt.recv() => Err(anyhow::anyhow!("the demonstration was interrupted")),
+        _ = terminate.recv() => Err(anyhow::anyhow!("the demonstration was interrupted")),
+    };
     if !is_kept {
         std::fs::remove_dir_all(&place).with_context(|| format!("{} cannot be removed", place.display()))?;
     }
     let mut out = anstream::stdout().lock();
     let unexpected = result?;
+    if engine != Engine::Sqlite {
+        writeln!(out, "{} is stopped, and what it kept is removed.\n", engine.name())?;
+    }
     what_next(&mut out, is_kept.then_some(place.as_path()), unexpected)?;
     Ok(if unexpected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn demonstrate(place: &Path) -> anyhow::Result<usize> {
-    let config = configuration(place)?;
+async fn demonstrate(place: &Path, engine: Engine) -> anyhow::Result<usize> {
+    // Before everything that is connected to it: what is made first goes last.
+    let server = start(place, engine).await?;
+    let config = configuration(place, server.as_ref())?;
     wiring::create(&config).await?;
     let site = Arc::new(Site::open(config.clone(), Mode::Server)?);
     populate(&site).await?;
@@ -78,12 +103,47 @@ async fn demonstrate(place: &Path) -> anyhow::Result<usize> {
     Ok(unexpected)
 }
 
-fn configuration(place: &Path) -> anyhow::Result<Config> {
+/// Starts a server of its own where the directory needs one, and waits until it answers.
+async fn start(place: &Path, engine: Engine) -> anyhow::Result<Option<Server>> {
+    if engine != Engine::Sqlite {
+        writeln!(anstream::stdout(), "Starting {}, for this demonstration alone …", engine.name())?;
+    }
+    let Some(mut server) = server::start(engine, place)? else { return Ok(None) };
+    let answers = tokio::time::timeout(START, wait_until_ready(&mut server)).await;
+    answers.unwrap_or_else(|_| {
+        let said = server.last_words();
+        Err(anyhow::anyhow!("{} does not answer for {} s: {said}", engine.name(), START.as_secs()))
+    })?;
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "  {} runs at 127.0.0.1:{}\n", server.program.display(), server.port)?;
+    Ok(Some(server))
+}
+
+/// It answers when the directory can be made in it.
+async fn wait_until_ready(server: &mut Server) -> anyhow::Result<()> {
+    let nowhere = Path::new("/nonexistent");
+    let url = Config::new(nowhere, nowhere, nowhere).read_url(&server.url)?;
+    while wiring::create_directory(&url, None).await.is_err() {
+        if let Some(failure) = server.failure() {
+            bail!(failure);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+fn configuration(place: &Path, server: Option<&Server>) -> anyhow::Result<Config> {
     let mut config = Config::new(&place.join("directory.sqlite"), &place.join("state"), &place.join("mail"));
+    if let Some(server) = server {
+        config.directory.clone_from(&server.url);
+    }
     config.hostname = Some("mx.example.org".to_owned());
     config.lmtp.push(Lmtp::new(&format!("unix:{}", place.join("lmtp.sock").display())));
     let text = toml::to_string(&config).context("the configuration cannot be written as TOML")?;
-    std::fs::write(place.join("pigeondeliver.toml"), text)?;
+    // The password of a server may be in it.
+    let mut options = std::fs::File::options();
+    let file = options.write(true).create_new(true).mode(0o600).open(place.join("pigeondeliver.toml"));
+    file?.write_all(text.as_bytes())?;
     Ok(config)
 }
 
@@ -262,7 +322,10 @@ fn what_next(out: &mut dyn Write, kept: Option<&Path>, unexpected: usize) -> std
     }
     headline(out, "\nWhat to try next")?;
     match kept {
-        None => writeln!(out, "  pigeon try --keep ./loft      keep this demonstration, and play with it"),
+        None => {
+            writeln!(out, "  pigeon try --keep ./loft             keep this demonstration, and play with it")?;
+            writeln!(out, "  pigeon try --directory postgres      the same on a server: postgres, mariadb or ldap")
+        }
         Some(place) => {
             let config = place.join("pigeondeliver.toml");
             let config = config.display();
