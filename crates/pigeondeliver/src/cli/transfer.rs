@@ -1,7 +1,10 @@
 //! `pigeon directory`: the whole directory as one readable file, out and in.
 //!
 //! One JSON document on each line: first a header with the version of the format, then an entry a line, each
-//! behind those that it refers to.
+//! behind those that it refers to. [`copy`] goes from one backend to another without a file.
+
+mod copy;
+mod verify;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal as _, Write};
@@ -54,6 +57,8 @@ Examples:
         #[arg(long)]
         check: bool,
     },
+    /// Copy a directory to another backend, and see that both answer alike
+    Copy(copy::CopyArgs),
 }
 
 /// A file.
@@ -122,6 +127,7 @@ pub(super) async fn run(global: &Global, command: DirectoryCommand) -> anyhow::R
             let session = Session::open(global).await?;
             import(&session, &file.file, check).await
         }
+        DirectoryCommand::Copy(args) => Box::pin(copy::run(global, args)).await,
     }
 }
 

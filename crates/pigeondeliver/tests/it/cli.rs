@@ -1,5 +1,7 @@
 //! The administration commands, as a person types them: the real binary in a scratch directory.
 
+mod copying;
+mod demonstration;
 mod import;
 mod outbox;
 mod settings;
