@@ -3,6 +3,7 @@
 
 mod changes;
 mod database;
+mod ldap;
 mod limits;
 mod network;
 mod nodes;

@@ -117,7 +117,7 @@ fn three_lines_make_a_node(database: &Database) {
     let script = "mount -t tmpfs tmpfs /var/lib && hostname mx-new.example.org && exec \"$0\" serve";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--uts", "--propagation", "private", "sh", "-c", script, PIGEON]);
-    command.env("PIGEON_CONFIG", &config).stdout(log.try_clone().unwrap()).stderr(log);
+    command.env("PIGEON_CONFIG", &config).current_dir("/").stdout(log.try_clone().unwrap()).stderr(log);
     let server = Running(command.spawn().unwrap());
     let said = || fs::read_to_string(machine.path().join("log")).unwrap();
     let client = wait_until(PATIENCE, || MailClient::lmtp_tcp(port.number()).ok());
