@@ -3,9 +3,9 @@
 //! Source: RFC 5322 §2.2.3 (folding) and §3.6 (fields), RFC 2047 (encoded words), RFC 2045 §6.7
 //! (quoted-printable). Lines end with LF, as the core keeps messages.
 
-use data_encoding::BASE64;
 use crate::address::Address;
 use crate::timestamp::Timestamp;
+use data_encoding::BASE64;
 
 /// Lines are folded before this column where they can be (RFC 5322 §2.1.1).
 const SOFT_COLUMNS: usize = 78;

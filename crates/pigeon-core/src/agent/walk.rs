@@ -45,13 +45,7 @@ impl Walked {
         self.steps.push(StepRecord { service, decision, reason, because: Vec::new(), duration_us });
     }
 
-    pub(super) fn note_because(
-        &mut self,
-        part: &str,
-        decision: &str,
-        reason: String,
-        because: Vec<String>,
-    ) {
+    pub(super) fn note_because(&mut self, part: &str, decision: &str, reason: String, because: Vec<String>) {
         let (service, decision) = (part.to_owned(), decision.to_owned());
         self.steps.push(StepRecord { service, decision, reason, because, duration_us: 0 });
     }

@@ -323,8 +323,14 @@ fn what_next(out: &mut dyn Write, kept: Option<&Path>, unexpected: usize) -> std
     headline(out, "\nWhat to try next")?;
     match kept {
         None => {
-            writeln!(out, "  pigeon try --keep ./loft             keep this demonstration, and play with it")?;
-            writeln!(out, "  pigeon try --directory postgres      the same on a server: postgres, mariadb or ldap")
+            writeln!(
+                out,
+                "  pigeon try --keep ./loft             keep this demonstration, and play with it"
+            )?;
+            writeln!(
+                out,
+                "  pigeon try --directory postgres      the same on a server: postgres, mariadb or ldap"
+            )
         }
         Some(place) => {
             let config = place.join("pigeondeliver.toml");
