@@ -73,7 +73,7 @@ impl Problem {
         Self { verdict: Verdict::Failed, found: found.into(), to_do: to_do.into() }
     }
 
-    /// One that passes by itself.
+    /// One that passes by itself, or that nothing depends on.
     fn passing(found: impl Into<String>, to_do: impl Into<String>) -> Self {
         Self { verdict: Verdict::Warning, ..Self::new(found, to_do) }
     }
@@ -198,6 +198,11 @@ fn settings_finding(session: &Session, what: String, own: &[Setting], all: &[Set
     if !problems.is_empty() {
         let to_do = "write them anew or take them away: pigeon settings set, pigeon settings unset";
         return Finding::of(what, Err(Problem::new(problems.join("; "), to_do)));
+    }
+    let contradictions = if own.is_empty() { Vec::new() } else { catalogue.contradictions(&plan.effective) };
+    if !contradictions.is_empty() {
+        let to_do = "no mail fails by it; write one of the two anew: pigeon settings set";
+        return Finding::of(what, Err(Problem::passing(contradictions.join("; "), to_do)));
     }
     if !plan.steps.iter().any(|step| step.name == "mailbox") {
         return Finding::of(

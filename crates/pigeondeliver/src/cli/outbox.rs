@@ -2,12 +2,16 @@
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
+use nix::unistd::geteuid;
 use pigeon_backends::outbox::{Flushed, OutboxRecord, OutboxStatus, Which};
 use serde_json::{Value, json};
 
 use super::Global;
+use super::serve::become_user;
 use super::session::Session;
+use crate::config::Config;
 use crate::show::{Table, Tone, count, moment, printable, size};
+use crate::wiring;
 
 /// The commands of `pigeon outbox`.
 #[derive(Debug, Subcommand)]
@@ -91,6 +95,11 @@ impl Status {
 
 /// Runs a command of `pigeon outbox`.
 pub(super) async fn run(global: &Global, command: OutboxCommand) -> anyhow::Result<()> {
+    if matches!(command, OutboxCommand::Flush(_)) && geteuid().is_root() {
+        // Notices about what is given up are kept in files: they must be the server's to send.
+        let owner = wiring::owner(&Config::load(global.config.as_deref())?)?;
+        owner.map_or(Ok(()), become_user)?;
+    }
     let session = Session::open(global).await?;
     if let Some(account) = &session.acting {
         bail!("the outbox belongs to the whole site, not to {}: leave out --as", account.address);

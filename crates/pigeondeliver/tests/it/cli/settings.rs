@@ -180,3 +180,14 @@ fn values_that_fit_together_are_written_in_one_command() {
     assert!(refused.contains("the end must not lie before the start"), "{refused}");
     assert_eq!(row(&trial, "ann@example.org", "vacation.start")["value"], "2027-01-01");
 }
+
+#[test]
+fn check_warns_of_contradictions_that_layers_brought_together() {
+    let trial = Trial::new(&[]);
+    trial.ok(&["settings", "set", "--domain", "example.org", "vacation.end=2026-12-10"]);
+    assert!(!trial.ok(&["check"]).contains("vacation"));
+    trial.ok(&["settings", "set", "--system", "vacation.start=2027-01-01"]);
+    let said = trial.ok(&["check"]);
+    assert!(said.contains("! warning  settings of example.org"), "{said}");
+    assert!(said.contains("vacation.start is \"2027-01-01\" (system) and vacation.end is"), "{said}");
+}
