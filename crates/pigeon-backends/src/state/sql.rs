@@ -37,6 +37,9 @@ use crate::sql::{self, Limits, Pool, Session, SqlError, SqlUrl};
 
 /// How often a transaction is begun again that others were in the way of.
 const ATTEMPTS: u32 = 6;
+/// How long a delivery waits to learn which of its branches ended before: it goes on without, and whoever hands mail
+/// over does not wait for a database that says nothing.
+const REMEMBERING: Duration = Duration::from_secs(1);
 /// How long a reader of receipts waits for those that are not in the database yet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -243,8 +246,11 @@ impl State for SqlState {
     }
 
     async fn finished(&self, keys: &[String]) -> Result<Vec<String>, StateError> {
-        let finished = memory::finished(&self.shared.pool, keys).await;
-        finished.map_err(|error| self.shared.failed("cannot be read", &error))
+        let finished = memory::finished(&self.shared.pool, keys);
+        match tokio::time::timeout(REMEMBERING, finished).await {
+            Ok(finished) => finished.map_err(|error| self.shared.failed("cannot be read", &error)),
+            Err(_) => Err(self.shared.failed("cannot be read", &format!("no answer within {REMEMBERING:?}"))),
+        }
     }
 
     fn record(&self, receipts: &[Arc<Receipt>]) {

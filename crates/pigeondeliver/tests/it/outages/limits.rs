@@ -6,13 +6,17 @@ use std::time::{Duration, Instant};
 use pigeon_testkit::peers::{Link, MailClient};
 
 use super::{
-    Database, LATE, NOBODY, PROBE, Probed, RECOVERY, Seen, UNKNOWN, accounts, introduce, more_acknowledged,
-    node_on, probe, probe_over, settle, snapshot_ages, until_receipts_are_kept, until_taken,
+    Database, KNOWN, LATE, NOBODY, PROBE, Probed, RECOVERY, Seen, UNKNOWN, accounts, introduce,
+    more_acknowledged, node_on, probe, probe_over, settle, snapshot_ages, until_receipts_are_kept,
+    until_taken,
 };
 use crate::crash::load::Load;
 
 /// What the network adds in each direction: more than a delivery waits for news of the directory.
 const SLOW: Duration = Duration::from_millis(135);
+/// An alias with two targets: what became of each is remembered in the database.
+const TEAM: &str = "team@example.org";
+const MATES: [&str; 2] = ["mate1@example.org", "mate2@example.org"];
 /// Sessions that wait for a database that says nothing; many more than there are connections to it.
 const WAITING: usize = 30;
 
@@ -20,7 +24,9 @@ fn is_slow_and_then_silent(database: &Database) {
     let link = Link::start(database.port()).unwrap();
     let mut node = node_on(&database.url_through(link.port()), "mx1");
     node.start();
-    introduce(&node, &accounts());
+    MATES.iter().for_each(|mate| drop(node.run(&["account", "add", mate])));
+    node.run(&[&["alias", "add", TEAM], &MATES[..]].concat());
+    introduce(&node, &[accounts(), vec![TEAM.to_owned()]].concat());
     let load = Load::start(&node.socket(), &accounts(), 2, 20 * 1024);
     more_acknowledged(&load, 20, &node);
 
@@ -46,6 +52,9 @@ fn is_slow_and_then_silent(database: &Database) {
         .map(|number| thread::spawn(move || wait_at(port, [LATE[1], NOBODY][number % 2], number)))
         .collect();
     let before = load.acknowledged();
+    let team = probe(&node, TEAM);
+    assert!(team.reply.code == 250 && team.took < KNOWN, "{team}\n{}", node.log());
+    println!("silent: an alias with two targets: {team}");
     let mut silent = Seen::default();
     for _ in 0..30 {
         silent.known(&node);
