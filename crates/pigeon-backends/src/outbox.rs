@@ -16,7 +16,7 @@ mod store;
 use std::fs::File;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -276,7 +276,8 @@ impl Outbox {
         hello: String,
         pace: Pace,
     ) -> Self {
-        Self { sending: Arc::new(Sending { store, submit, hello, pace }) }
+        let accepted = Mutex::default();
+        Self { sending: Arc::new(Sending { store, submit, hello, pace, accepted }) }
     }
 
     /// Sends for as long as the server runs: at once what this process released, within some seconds what others

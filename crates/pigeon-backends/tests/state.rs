@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use pigeon_backends::outbox::{OutboxStatus, OutboxStore as _};
+use pigeon_backends::state::nodes::{Heard, LOST_AFTER, NodeReport, NodeStatus, Nodes as _};
 use pigeon_backends::state::sqlite::SqliteState;
 use pigeon_backends::state::{Mode, StateOptions};
 use pigeon_core::clock::Clock as _;
@@ -203,6 +204,35 @@ async fn a_server_and_other_processes_write_side_by_side() {
     let keys: Vec<String> =
         ["a", "b", "c"].iter().flat_map(|name| (0..100).map(move |n| format!("{name}-{n}"))).collect();
     assert_eq!(server.finished(&keys).await.unwrap().len(), 300);
+}
+
+#[tokio::test]
+async fn the_node_is_in_the_registry_and_its_name_is_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Arc::new(TestClock::default());
+    let options = StateOptions::new(directory.path(), Arc::clone(&clock) as _).with_mode(Mode::OneShot);
+    let state = SqliteState::open(options).unwrap();
+    let report = |id: &str, is_stopped: bool| NodeReport {
+        name: "mx1".to_owned(),
+        id: id.to_owned(),
+        deliveries_per_minute: 7,
+        is_stopped,
+        ..NodeReport::default()
+    };
+    let heard = async |id: &str| state.heartbeat(&report(id, false)).await.unwrap();
+    let status = async || state.nodes().await.unwrap().first().unwrap().status();
+    assert_eq!(heard("first").await, Heard::Registered);
+    assert_eq!(state.nodes().await.unwrap().first().unwrap().report, report("first", false));
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(heard("second").await, Heard::Taken(Duration::from_secs(10)));
+    clock.advance(LOST_AFTER);
+    assert_eq!(status().await, NodeStatus::Lost);
+    assert_eq!(heard("second").await, Heard::Registered);
+    assert_eq!(status().await, NodeStatus::Running);
+    state.heartbeat(&report("second", true)).await.unwrap();
+    assert_eq!(status().await, NodeStatus::Stopped);
+    assert_eq!(heard("third").await, Heard::Registered);
+    assert!(state.remove_node("mx1").await.unwrap() && !state.remove_node("mx1").await.unwrap());
 }
 
 /// Starts this test binary again as another process, in `directory`, to run one of its ignored tests.

@@ -1,9 +1,10 @@
 //! The sending side: take what is due under a lease, hand it over, write down how that ended.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,7 +13,7 @@ use pigeon_core::ports::state::{OutboxContent, OutboxEntry, StateError};
 use pigeon_core::timestamp::Timestamp;
 use serde::Serialize;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Leased, OutboxStore, Outgoing, Pace, Refusal, Submit, Verdict, Which, notice};
 
@@ -41,11 +42,16 @@ enum Ended {
     Failed,
 }
 
+/// The lease of an entry that was being sent was lost, and why.
+struct Lost(String);
+
 pub(super) struct Sending {
     pub(super) store: Arc<dyn OutboxStore>,
     pub(super) submit: Arc<dyn Submit>,
     pub(super) hello: String,
     pub(super) pace: Pace,
+    /// Entries that the MTA took and that could not be noted so far.
+    pub(super) accepted: Mutex<HashSet<i64>>,
 }
 
 impl Sending {
@@ -138,13 +144,20 @@ impl Sending {
 
     /// Sends one entry and notes how that ended; tries to note an acceptance for `noting`.
     async fn attempt(&self, leased: &Leased, noting: Duration) -> Result<Ended, StateError> {
+        if self.accepted.lock().unwrap_or_else(PoisonError::into_inner).contains(&leased.record.id) {
+            // The lease ended while the State was away; whoever handed it over is about to note that.
+            return Ok(Ended::Sent);
+        }
         let content = self.store.content(leased).await;
         let content = content.map_err(|error| Refusal::Temporary(error.to_string()));
         let head_source =
             content.as_ref().ok().and_then(Option::as_ref).and_then(|file| file.try_clone().ok());
-        let Some(result) = self.submit_under_lease(leased, content).await else {
-            tracing::warn!("outbox {}: another process took it over", leased.record.id);
-            return Ok(Ended::Deferred);
+        let result = match self.submit_under_lease(leased, content).await {
+            Ok(result) => result,
+            Err(Lost(why)) => {
+                tracing::warn!("outbox {}: given out of hand, {why}", leased.record.id);
+                return Ok(Ended::Deferred);
+            }
         };
         let verdict = self.judge(leased, result, head_source.as_ref());
         self.report(leased, &verdict);
@@ -158,44 +171,55 @@ impl Sending {
     }
 
     async fn note(&self, leased: &Leased, verdict: &Verdict, patience: Duration) -> Result<(), StateError> {
+        let noted = self.store.settle(leased, verdict).await;
+        if noted.is_ok() || patience.is_zero() {
+            return noted;
+        }
+        let accepted = || self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        accepted().insert(leased.record.id);
         let began = Instant::now();
-        loop {
+        let noted = loop {
+            tokio::time::sleep(NOTING_WAIT).await;
             let noted = self.store.settle(leased, verdict).await;
             if noted.is_ok() || began.elapsed() >= patience {
-                return noted;
+                break noted;
             }
-            tokio::time::sleep(NOTING_WAIT).await;
-        }
+        };
+        accepted().remove(&leased.record.id);
+        noted
     }
 
-    /// Submits, and renews the lease meanwhile; nothing when the lease was lost.
+    /// Submits, and renews the lease meanwhile.
     async fn submit_under_lease(
         &self,
         leased: &Leased,
         content: Result<Option<File>, Refusal>,
-    ) -> Option<Result<String, Refusal>> {
+    ) -> Result<Result<String, Refusal>, Lost> {
         let mail = match content.and_then(|content| outgoing(leased, content)) {
             Ok(mail) => mail,
-            Err(refusal) => return Some(Err(refusal)),
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        let mut submit = pin!(self.submit.submit(&mail));
+        tokio::select! {
+            biased;
+            result = self.submit.submit(&mail) => Ok(result),
+            lost = self.renew_until_lost(leased) => Err(lost),
+        }
+    }
+
+    /// Renews the lease for as long as that is possible; ends before somebody else may have the entry.
+    async fn renew_until_lost(&self, leased: &Leased) -> Lost {
+        let term = self.pace.lease;
         let mut renewed = Instant::now();
         loop {
-            tokio::select! {
-                biased;
-                result = &mut submit => return Some(result),
-                () = tokio::time::sleep(self.pace.lease / 4) => {}
-            }
+            tokio::time::sleep(term / 4).await;
             let asked = Instant::now();
-            match self.store.renew(leased, self.pace.lease).await {
-                Ok(true) => renewed = asked,
-                Ok(false) => return None,
+            match timeout_at(renewed + term * 3 / 4, self.store.renew(leased, term)).await {
+                Ok(Ok(true)) => renewed = asked,
+                Ok(Ok(false)) => return Lost("another process has it".to_owned()),
                 // The lease is still good for a while: the State may answer again before it ends.
-                Err(_) if renewed.elapsed() < self.pace.lease * 3 / 4 => {}
-                Err(error) => {
-                    tracing::error!("outbox {}: {error}", leased.record.id);
-                    return None;
-                }
+                Ok(Err(_)) if renewed.elapsed() < term * 3 / 4 => {}
+                Ok(Err(error)) => return Lost(error.to_string()),
+                Err(_) => return Lost("the State does not answer in time".to_owned()),
             }
         }
     }

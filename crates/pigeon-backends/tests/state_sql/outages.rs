@@ -128,29 +128,34 @@ async fn a_database_that_hangs_is_an_error_in_time(database: &Database) {
 }
 
 /// A way out that takes its time and counts.
-struct Slow(AtomicU32);
+#[derive(Default)]
+struct Slow {
+    begun: AtomicU32,
+    ended: AtomicU32,
+}
 
 #[async_trait]
 impl Submit for Slow {
     async fn submit(&self, _: &Outgoing) -> Result<String, Refusal> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(800)).await;
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Relaxed);
         Ok("250 taken".into())
     }
 }
 
 async fn an_acceptance_is_noted_when_the_database_is_back(database: &Database) {
-    let (node, slow) = (Node::new(database, "mx1", Mode::Server), Arc::new(Slow(AtomicU32::new(0))));
+    let (node, slow) = (Node::new(database, "mx1", Mode::Server), Arc::new(Slow::default()));
     node.stage(vec![entry("k", "", "away@example.com").unwrap()]).await;
     node.release(&["k"]).await;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let submit = Arc::clone(&slow) as _;
     let outbox = Outbox::with_submit(Arc::clone(&node.state) as _, submit, "mx.example.org".into(), PACE);
     let running = tokio::spawn(async move { outbox.run(async { drop(stopped.await) }).await });
-    let sending = || database.count("SELECT count(*) FROM state_outbox WHERE status = 'sending'") == 1;
-    assert!(wait_until(Duration::from_secs(5), || sending().then_some(())).is_some());
+    let is_one = |counted: &AtomicU32| (counted.load(Ordering::Relaxed) == 1).then_some(());
+    assert!(wait_until(PATIENCE, || is_one(&slow.begun)).is_some());
     database.stop();
-    assert!(wait_until(PATIENCE, || (slow.0.load(Ordering::Relaxed) == 1).then_some(())).is_some());
+    assert!(wait_until(PATIENCE, || is_one(&slow.ended)).is_some());
     database.restart();
     let began = Instant::now();
     loop {
@@ -164,7 +169,7 @@ async fn an_acceptance_is_noted_when_the_database_is_back(database: &Database) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     stop.send(()).unwrap();
     running.await.unwrap();
-    assert_eq!(slow.0.load(Ordering::Relaxed), 1, "it is not sent again");
+    assert_eq!(slow.begun.load(Ordering::Relaxed), 1, "it is not sent again");
 }
 
 async fn a_process_for_one_message_leaves_its_receipts_to_the_server(database: &Database) {
@@ -172,6 +177,7 @@ async fn a_process_for_one_message_leaves_its_receipts_to_the_server(database: &
     let one_shot = open(server.directory.path(), &database.url(), "mx1", Mode::OneShot);
     database.stop();
     one_shot.record(&some("a", 2));
+    assert!(one_shot.tidy().await.is_err(), "there is nobody to take them");
     drop(one_shot);
     assert!(spooled(server.directory.path()));
     database.restart();

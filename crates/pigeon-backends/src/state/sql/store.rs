@@ -114,6 +114,9 @@ impl Shared {
             outbox::forget(&self.pool, now).await?;
             contents::sweep(&self.pool).await?;
         }
+        if self.server.is_none() {
+            receipts::take_in(&self.pool, &self.directory, &|_| {}).await?;
+        }
         if self.takes("prune", PRUNE).await? {
             while receipts::prune(&self.pool, now.minus(self.keep)).await? > 0 {}
         }
