@@ -232,6 +232,9 @@ _pigeon() {
             pigeon__subcmd__alias__subcmd__help,suspend)
                 cmd="pigeon__subcmd__alias__subcmd__help__subcmd__suspend"
                 ;;
+            pigeon__subcmd__directory,copy)
+                cmd="pigeon__subcmd__directory__subcmd__copy"
+                ;;
             pigeon__subcmd__directory,export)
                 cmd="pigeon__subcmd__directory__subcmd__export"
                 ;;
@@ -240,6 +243,9 @@ _pigeon() {
                 ;;
             pigeon__subcmd__directory,import)
                 cmd="pigeon__subcmd__directory__subcmd__import"
+                ;;
+            pigeon__subcmd__directory__subcmd__help,copy)
+                cmd="pigeon__subcmd__directory__subcmd__help__subcmd__copy"
                 ;;
             pigeon__subcmd__directory__subcmd__help,export)
                 cmd="pigeon__subcmd__directory__subcmd__help__subcmd__export"
@@ -495,6 +501,9 @@ _pigeon() {
                 ;;
             pigeon__subcmd__help__subcmd__alias,suspend)
                 cmd="pigeon__subcmd__help__subcmd__alias__subcmd__suspend"
+                ;;
+            pigeon__subcmd__help__subcmd__directory,copy)
+                cmd="pigeon__subcmd__help__subcmd__directory__subcmd__copy"
                 ;;
             pigeon__subcmd__help__subcmd__directory,export)
                 cmd="pigeon__subcmd__help__subcmd__directory__subcmd__export"
@@ -2154,8 +2163,41 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__directory)
-            opts="-h --config --json --as --help export import help"
+            opts="-h --config --json --as --help export import copy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__directory__subcmd__copy)
+            opts="-h --overwrite --verify-only --config --json --as --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2220,8 +2262,22 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__directory__subcmd__help)
-            opts="export import help"
+            opts="export import copy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__directory__subcmd__help__subcmd__copy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -3691,8 +3747,22 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__help__subcmd__directory)
-            opts="export import"
+            opts="export import copy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__directory__subcmd__copy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -5905,12 +5975,16 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__try)
-            opts="-h --keep --config --json --as --help"
+            opts="-h --directory --keep --config --json --as --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --directory)
+                    COMPREPLY=($(compgen -W "sqlite postgres mariadb ldap" -- "${cur}"))
+                    return 0
+                    ;;
                 --keep)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then

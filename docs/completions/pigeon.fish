@@ -65,11 +65,15 @@ complete -c pigeon -n "__fish_pigeon_using_subcommand check" -l config -d 'The c
 complete -c pigeon -n "__fish_pigeon_using_subcommand check" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
 complete -c pigeon -n "__fish_pigeon_using_subcommand check" -l json -d 'Print one JSON document instead of text'
 complete -c pigeon -n "__fish_pigeon_using_subcommand check" -s h -l help -d 'Print help'
+complete -c pigeon -n "__fish_pigeon_using_subcommand try" -l directory -d 'What keeps the directory: for all but a file a private server is started from what is installed' -r -f -a "sqlite\t'A file; needs no server'
+postgres\t'PostgreSQL'
+mariadb\t'MariaDB'
+ldap\t'OpenLDAP'"
 complete -c pigeon -n "__fish_pigeon_using_subcommand try" -l keep -d 'Keep everything in this directory, for playing on' -r -f -a "(__fish_complete_directories)"
 complete -c pigeon -n "__fish_pigeon_using_subcommand try" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
 complete -c pigeon -n "__fish_pigeon_using_subcommand try" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
 complete -c pigeon -n "__fish_pigeon_using_subcommand try" -l json -d 'Print one JSON document instead of text'
-complete -c pigeon -n "__fish_pigeon_using_subcommand try" -s h -l help -d 'Print help'
+complete -c pigeon -n "__fish_pigeon_using_subcommand try" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pigeon -n "__fish_pigeon_using_subcommand serve" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
 complete -c pigeon -n "__fish_pigeon_using_subcommand serve" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
 complete -c pigeon -n "__fish_pigeon_using_subcommand serve" -l json -d 'Print one JSON document instead of text'
@@ -546,13 +550,14 @@ complete -c pigeon -n "__fish_pigeon_using_subcommand service; and __fish_seen_s
 complete -c pigeon -n "__fish_pigeon_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the services, in the order in which a message walks through them'
 complete -c pigeon -n "__fish_pigeon_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "describe" -d 'Describe a service: what it is for, and its settings'
 complete -c pigeon -n "__fish_pigeon_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import help" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
-complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import help" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
-complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import help" -l json -d 'Print one JSON document instead of text'
-complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import help" -s h -l help -d 'Print help'
-complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import help" -f -a "export" -d 'Write domains, accounts, aliases, grants and settings to a file'
-complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import help" -f -a "import" -d 'Take entries from an exported file'
-complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import copy help" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import copy help" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import copy help" -l json -d 'Print one JSON document instead of text'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import copy help" -s h -l help -d 'Print help'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import copy help" -f -a "export" -d 'Write domains, accounts, aliases, grants and settings to a file'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import copy help" -f -a "import" -d 'Take entries from an exported file'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import copy help" -f -a "copy" -d 'Copy a directory to another backend, and see that both answer alike'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import copy help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from export" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from export" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from export" -l json -d 'Print one JSON document instead of text'
@@ -562,8 +567,15 @@ complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from import" -l check -d 'Only read and check the file'
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from import" -l json -d 'Print one JSON document instead of text'
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from copy" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from copy" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from copy" -l overwrite -d 'Also write to a directory that is not empty: what has the same identity is overwritten, the rest stays'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from copy" -l verify-only -d 'Only compare the two, and write nothing'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from copy" -l json -d 'Print one JSON document instead of text'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from copy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from help" -f -a "export" -d 'Write domains, accounts, aliases, grants and settings to a file'
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from help" -f -a "import" -d 'Take entries from an exported file'
+complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from help" -f -a "copy" -d 'Copy a directory to another backend, and see that both answer alike'
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pigeon -n "__fish_pigeon_using_subcommand import; and not __fish_seen_subcommand_from passwd-file unix postfixadmin help" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
 complete -c pigeon -n "__fish_pigeon_using_subcommand import; and not __fish_seen_subcommand_from passwd-file unix postfixadmin help" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
@@ -746,6 +758,7 @@ complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subc
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "describe" -d 'Describe a service: what it is for, and its settings'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from directory" -f -a "export" -d 'Write domains, accounts, aliases, grants and settings to a file'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from directory" -f -a "import" -d 'Take entries from an exported file'
+complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from directory" -f -a "copy" -d 'Copy a directory to another backend, and see that both answer alike'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from import" -f -a "passwd-file" -d 'Users of Dovecot\'s passwd-file'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from import" -f -a "unix" -d 'Users, aliases and forwards of a Unix system'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from import" -f -a "postfixadmin" -d 'Domains, mailboxes, aliases and vacations of PostfixAdmin'
