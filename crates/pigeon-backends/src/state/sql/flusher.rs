@@ -56,8 +56,12 @@ pub(super) fn spool_batches(
     loop {
         let (batch, is_closing) = queue.next_batch();
         if !batch.is_empty() {
+            // Counted first: the other thread may take them in at once.
+            news.add(batch.len());
             if spool_batch(directory, &batch, limit, counters) {
-                news.add(batch.len());
+                news.call();
+            } else {
+                news.taken(batch.len());
             }
             queue.mark_kept(batch.len());
         } else if is_closing {
@@ -91,7 +95,6 @@ impl News {
 
     fn add(&self, count: usize) {
         self.0.waiting.fetch_add(count as u64, Ordering::Relaxed);
-        self.call();
     }
 
     fn call(&self) {
