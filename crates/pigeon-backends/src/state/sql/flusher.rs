@@ -140,6 +140,8 @@ impl Flusher {
         // A runtime of its own: the deliveries' one is not held up by a database that is slow to take receipts.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let news = News::default();
+        // Before there can be new ones.
+        news.0.waiting.fetch_add(left_over(&directory), Ordering::Relaxed);
         let (round, rounds) = watch::channel(0);
         let flushing = Flushing {
             directory,
@@ -207,7 +209,6 @@ struct Flushing {
 
 impl Flushing {
     fn run(&self, runtime: &tokio::runtime::Runtime) {
-        self.news.0.waiting.fetch_add(left_over(&self.directory), Ordering::Relaxed);
         let mut is_down = false;
         loop {
             let is_closing = self.news.wait(IDLE);
