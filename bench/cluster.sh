@@ -68,7 +68,8 @@ load() {                                # nodes, flags: one load generator for e
   done
   wait "${pids[@]}" || { cat "$run"/load[0-9].err >&2; return 1; }
 }
-wal_syncs() { psql_here pigeon -c "SELECT pg_stat_force_next_flush()" >/dev/null; psql_here pigeon -c "SELECT wal_sync FROM pg_stat_wal"; }
+wal_syncs() { psql_here pigeon -c "SELECT wal_sync FROM pg_stat_wal"; }
+receipts() { psql_here pigeon -c "SELECT count(*) FROM state_receipts"; }
 busy() { awk '/^cpu /{print $2+$3+$4+$7+$8}' /proc/stat; }
 idle() { awk '/^cpu /{print $5, $6}' /proc/stat; }
 counted() {                             # nodes: syncs of the nodes for each delivery, by strace
@@ -84,7 +85,7 @@ counted() {                             # nodes: syncs of the nodes for each del
   rm -f "$run"/trace[0-9]
 }
 measure() {                             # repetition, nodes
-  local watch=() p i=0 b0 b1 w0 w1
+  local watch=() p i=0 b0 b1 w0 w1 r0 r1
   start_nodes "$2"
   load "$2" -n "$((USERS / $2))" || exit 1   # not counted: plans are kept then, mailboxes made, connections open
   sums
@@ -92,15 +93,15 @@ measure() {                             # repetition, nodes
     i=$((i + 1)); rm -f "$run/ps$i.ready"; python3 "$BENCH/tools/procstat.py" "$p" "$run/ps$i" & watch+=($!)
   done
   while [ "$(ls "$run"/ps*.ready 2>/dev/null | wc -l)" -lt "$i" ]; do sleep 0.02; done
-  w0=$(wal_syncs); b0="$(busy) $(idle)"
+  w0=$(wal_syncs); r0=$(receipts); b0="$(busy) $(idle)"
   load "$2" -T "$CASE_S" || exit 1
-  b1="$(busy) $(idle)"; w1=$(wal_syncs)
+  b1="$(busy) $(idle)"; w1=$(wal_syncs); r1=$(receipts)
   sums
   kill "${watch[@]}"; wait "${watch[@]}" 2>/dev/null
   rm -f "$run"/ps*.ready
-  python3 - "$run" "$out" "$1" "$2" "$((w1 - w0))" "$b0" "$b1" <<'PY'
+  python3 - "$run" "$out" "$1" "$2" "$((w1 - w0))" "$((r1 - r0))" "$b0" "$b1" <<'PY'
 import json, os, sys
-run, out, rep, nodes, wal, b0, b1 = sys.argv[1:]
+run, out, rep, nodes, wal, receipts, b0, b1 = sys.argv[1:]
 nodes = int(nodes)
 loads = [json.load(open(f"{run}/load{n}")) for n in range(1, nodes + 1)]
 ps = [json.load(open(f"{run}/ps{n}")) for n in range(1, nodes + 2)]
@@ -110,16 +111,16 @@ mine = sum(p["cpu_s"] for p in ps[:-1])
 client = sum(d.get("client_cpu_s", 0) for d in loads)
 row = [rep, nodes, n, sum(d["failed"] for d in loads), round(n / sec, 1), max(d["lat_p99_ms"] for d in loads),
        round(mine / n * 1e6), round(ps[-1]["cpu_s"] / n * 1e6), round(client / n * 1e6),
-       round(max(0, busy - mine - ps[-1]["cpu_s"] - client) / sec, 2), round(idle / sec, 2), round(wait / sec, 2), round(int(wal) / n, 3),
+       round(max(0, busy - mine - ps[-1]["cpu_s"] - client) / sec, 2), round(idle / sec, 2), round(wait / sec, 2), round(int(wal) / n, 3), round(int(receipts) / n, 2),
        round(sum(p["pss_peak_mib"] for p in ps[:-1]) / nodes, 1)]
 new = not os.path.exists(out) or not os.path.getsize(out)
 with open(out, "a") as f:
     if new:
         f.write("rep,nodes,deliveries,failed,deliv_per_s,lat_p99_ms,node_us_per_deliv,postgres_us_per_deliv,client_us_per_deliv,"
-                "other_cores,idle_cores,waiting_for_disk_cores,wal_syncs_per_deliv,node_pss_mib\n")
+                "other_cores,idle_cores,waiting_for_disk_cores,wal_syncs_per_deliv,receipts_written,node_pss_mib\n")
     f.write(",".join(map(str, row)) + "\n")
 print("run {}, {} nodes: {:.0f} deliv/s ({} failed), p99 {} ms; CPU us/deliv: nodes {}, PostgreSQL {}, load {}; cores: other {},"
-      " idle {}, waiting for the disk {}; WAL syncs/deliv {}; PSS a node {} MiB".format(rep, nodes, n / sec, row[3], *row[5:]), flush=True)
+      " idle {}, waiting for the disk {};\n   WAL syncs/deliv {}; receipts written meanwhile, of all {}; PSS a node {} MiB".format(rep, nodes, n / sec, row[3], *row[5:]), flush=True)
 PY
   echo "   syncs of the nodes for each delivery: $(counted "$2")"
   sums
