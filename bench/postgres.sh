@@ -2,6 +2,8 @@
 : "${PG_PROGRAMS:=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)}"
 : "${PG_USER:=postgres}"                # whom it runs as: not root
 PG_PID=
+# Where the kernel groups processes by session, niceness counts inside a session only: the session gets it, too.
+[ "$BENCH_NICE" = 0 ] || { echo "$BENCH_NICE" >/proc/self/autogroup; } 2>/dev/null || true
 
 # start_postgres FOLDER ADDRESSES PORT: role and database "pigeon", trusted from everywhere it listens at.
 start_postgres() {
