@@ -181,7 +181,7 @@ pub(super) async fn release(
 /// What is due, or whose lease ended without an answer.
 const DUE: &str = "status IN ('ready', 'sending') AND next_attempt <=";
 
-/// Takes entries that are due for a node.
+/// Takes entries that are due for a node; none only if there are none, or other nodes were faster each time.
 pub(super) async fn lease_due(
     pool: &Arc<Pool>,
     node: &str,
@@ -191,8 +191,16 @@ pub(super) async fn lease_due(
     let time = server_time(pool.engine());
     let limit = Param::Integer(i64::try_from(limit).unwrap_or(i64::MAX));
     let sql = format!("SELECT id FROM state_outbox WHERE {DUE} {time} ORDER BY next_attempt LIMIT ?");
-    let rows = pool.fetch(&sql, &[limit]).await?;
-    lease(pool, node, &rows, &format!("{DUE} {time}"), term).await
+    let (mut tries, condition) = (1, format!("{DUE} {time}"));
+    loop {
+        let rows = pool.fetch(&sql, std::slice::from_ref(&limit)).await?;
+        let leased = lease(pool, node, &rows, &condition, term).await?;
+        // Other nodes took all that was found: what is due behind it is found now.
+        if !leased.is_empty() || rows.is_empty() || tries == ATTEMPTS {
+            return Ok(leased);
+        }
+        tries += 1;
+    }
 }
 
 /// Takes those of these entries for a node that are ready, due or not.
