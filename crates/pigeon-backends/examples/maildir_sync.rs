@@ -170,7 +170,7 @@ fn stored(store: &Maildir, yard: &Yard, copies: usize) -> io::Result<()> {
     let copy = |_| {
         let at = yard.next()?.0;
         let mailbox = MailboxPath(format!("store/{}", at.rem_euclid(MAILBOXES as u64)));
-        let store = Store { folder: Folder::inbox(), flags: Flags::default() };
+        let store = Store { folder: Folder::inbox(), flags: Flags::default(), content: None };
         Ok(Copy { mailbox, store, head: head.clone(), quota: None })
     };
     let copies = (0..copies).map(copy).collect::<io::Result<Vec<Copy>>>()?;

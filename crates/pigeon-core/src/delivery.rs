@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::address::{Address, ReversePath};
 use crate::clock::Clock;
 use crate::directory::Account;
-use crate::effect::{Answer, Effect, Effects, Flags, Redirect, Store};
+use crate::effect::{Answer, Content, Effect, Effects, Flags, Redirect, Store};
 use crate::envelope::Transaction;
 use crate::fault::Fault;
 use crate::folder::Folder;
@@ -46,6 +46,7 @@ pub struct Delivery {
     pub(crate) header: HeaderEdits,
     pub(crate) facts: BTreeMap<String, Value>,
     pub(crate) effects: Effects,
+    pub(crate) keep_folder: Option<Folder>,
     pub(crate) memories: Vec<Memory>,
     pub(crate) quota: Option<Quota>,
     pub(crate) reason: String,
@@ -54,9 +55,11 @@ pub struct Delivery {
 
 /// What services have written into a delivery so far.
 pub(crate) struct Proposals {
+    message: Arc<Message>,
     header: HeaderEdits,
     facts: BTreeMap<String, Value>,
     effects: Effects,
+    keep_folder: Option<Folder>,
     memories: Vec<Memory>,
 }
 
@@ -64,17 +67,20 @@ impl Delivery {
     /// What services have written so far, to go back to.
     pub(crate) fn proposals(&self) -> Proposals {
         Proposals {
+            message: Arc::clone(&self.message),
             header: self.header.clone(),
             facts: self.facts.clone(),
             effects: self.effects.clone(),
+            keep_folder: self.keep_folder.clone(),
             memories: self.memories.clone(),
         }
     }
 
     /// Goes back to what was written before.
     pub(crate) fn restore(&mut self, before: Proposals) {
-        let Proposals { header, facts, effects, memories } = before;
-        (self.header, self.facts, self.effects, self.memories) = (header, facts, effects, memories);
+        let Proposals { message, header, facts, effects, keep_folder, memories } = before;
+        (self.message, self.header, self.facts) = (message, header, facts);
+        (self.effects, self.keep_folder, self.memories) = (effects, keep_folder, memories);
     }
 
     /// The reverse-path of the envelope.
@@ -89,7 +95,8 @@ impl Delivery {
         &self.transaction
     }
 
-    /// The message as received. At `RCPT TO` it is only announced: a size without bytes.
+    /// The message as received, or as an earlier step replaced it for this recipient. At `RCPT TO` it is only
+    /// announced: a size without bytes.
     #[must_use]
     pub fn message(&self) -> &Arc<Message> {
         &self.message
@@ -162,14 +169,43 @@ impl Delivery {
         &self.effects
     }
 
+    /// Takes another message in place of the one received, for this recipient alone: later steps see it, and
+    /// it is what is stored and sent on. The edits of the header made so far still hold.
+    pub fn replace_message(&mut self, message: Arc<Message>) {
+        self.message = message;
+    }
+
     /// Proposes to keep a copy in a folder.
     pub fn store(&mut self, folder: Folder, flags: Flags) {
-        self.effects.propose(Effect::Store(Store { folder, flags }));
+        self.effects.propose(Effect::Store(Store { folder, flags, content: None }));
+    }
+
+    /// Proposes to keep this very message in a folder: edits of the header are not made to it, trace fields are.
+    pub fn store_content(&mut self, folder: Folder, flags: Flags, message: Arc<Message>) {
+        let content = Some(Content(message));
+        self.effects.propose(Effect::Store(Store { folder, flags, content }));
+    }
+
+    /// Says where the copy belongs that the mailbox keeps by default, in place of the folder set there. The
+    /// last word counts.
+    pub fn keep_in(&mut self, folder: Folder) {
+        self.keep_folder = Some(folder);
+    }
+
+    /// Where the copy belongs that the mailbox keeps by default, if a step has said so.
+    #[must_use]
+    pub fn keep_folder(&self) -> Option<&Folder> {
+        self.keep_folder.as_ref()
     }
 
     /// Proposes to send the message on. Policy and loop protection are the core's.
     pub fn redirect(&mut self, to: Address) {
-        self.effects.propose(Effect::Redirect(Redirect { to }));
+        self.effects.propose(Effect::Redirect(Redirect { to, content: None }));
+    }
+
+    /// Proposes to send this very message on: edits of the header are not made to it, trace fields are.
+    pub fn redirect_content(&mut self, to: Address, message: Arc<Message>) {
+        self.effects.propose(Effect::Redirect(Redirect { to, content: Some(Content(message)) }));
     }
 
     /// Proposes to send a message of our own; `kind` is one word that tells it from other answers to the same message.

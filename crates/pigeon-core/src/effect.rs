@@ -1,10 +1,14 @@
 //! What services propose and the core commits.
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::address::Address;
 use crate::folder::Folder;
+use crate::message::Message;
 
 /// IMAP system flags and keywords to store a message with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
@@ -32,6 +36,25 @@ impl Flags {
     }
 }
 
+/// What one effect carries in place of the delivery's message: made by the service that proposes the effect.
+#[derive(Clone)]
+pub struct Content(pub Arc<Message>);
+
+impl fmt::Debug for Content {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Content({} octets)", self.0.size())
+    }
+}
+
+/// The same message, not only an equal one.
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Content {}
+
 /// Keep the message in a folder of the recipient's mailbox.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Store {
@@ -39,6 +62,9 @@ pub struct Store {
     pub folder: Folder,
     /// With which flags.
     pub flags: Flags,
+    /// What is kept, where it is not the delivery's message with this recipient's edits of the header.
+    #[serde(skip)]
+    pub content: Option<Content>,
 }
 
 /// Send the message on to another address.
@@ -46,6 +72,9 @@ pub struct Store {
 pub struct Redirect {
     /// Where to.
     pub to: Address,
+    /// What is sent, where it is not the delivery's message with this recipient's edits of the header.
+    #[serde(skip)]
+    pub content: Option<Content>,
 }
 
 /// Send a message of our own, always with the null sender (RFC 3834 §3.3).

@@ -82,6 +82,12 @@ pub struct HeaderEdits {
 }
 
 impl HeaderEdits {
+    /// No edits.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { prepended: Vec::new(), edits: Vec::new() }
+    }
+
     /// Puts a field on top of the header; the last one prepended stands first.
     pub fn prepend(&mut self, name: &str, value: &str) {
         self.prepended.push(field_line(name, value));

@@ -106,7 +106,7 @@ impl JsonSchema for StoreFlag {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Settings {
-    /// The folder for messages that no other service has put somewhere: `INBOX` (the default), or a name like
+    /// The folder for messages that no other service has put somewhere or named a folder for: `INBOX` (the default), or a name like
     /// `Archive/2026` with `/` between its levels. It is made with the first message.
     pub folder: Folder,
     /// The IMAP flags that this service stores mail with: `\Seen`, `\Flagged`, `\Answered`, and keywords like
@@ -168,15 +168,21 @@ impl Service for Mailbox {
             let folders: Vec<String> = delivery.effects().list().iter().filter_map(folder_of).collect();
             delivery.reason(format!("an earlier service stores it in {}", folders.join(", ")));
         } else {
-            delivery.decided_by("folder");
-            let mut reason = format!("stored in {}", settings.folder);
+            let named = delivery.keep_folder().cloned();
+            let mut reason = match &named {
+                Some(folder) => format!("stored in {folder}: an earlier service said so"),
+                None => format!("stored in {}", settings.folder),
+            };
+            if named.is_none() {
+                delivery.decided_by("folder");
+            }
             if !settings.flags.is_empty() {
                 let flags: Vec<String> = settings.flags.iter().map(ToString::to_string).collect();
                 reason.extend([" with ", &flags.join(", ")]);
                 delivery.decided_by("flags");
             }
             delivery.reason(reason);
-            delivery.store(settings.folder.clone(), settings.flags());
+            delivery.store(named.unwrap_or_else(|| settings.folder.clone()), settings.flags());
         }
         Ok(Next::Continue)
     }
@@ -191,6 +197,7 @@ fn folder_of(effect: &Effect) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use pigeon_core::service::Descriptor;
     use pigeon_testkit::memory::{World, because_of, reason_of};
     use serde_json::{Value, json};
 
@@ -271,6 +278,33 @@ mod tests {
         check(json!(["$junk", "$NotJunk"]), "not both");
         let many: Vec<String> = (0..11).map(|number| format!("k{number}")).collect();
         check(json!(many), "at most 10");
+    }
+
+    #[tokio::test]
+    async fn an_earlier_service_may_name_the_folder() {
+        let world = World::new(&[Descriptor::of::<Junk>(), Descriptor::of::<Mailbox>()]);
+        world.account("ann@example.org").set("system", "junk.enabled", true);
+        world.set("system", "mailbox.enabled", true).set("system", "mailbox.folder", "In");
+        let receipt = world.mail("bob@example.net", "ann@example.org", MAIL).await;
+        assert_eq!(receipt.outcome.text(), "stored in Junk");
+        assert_eq!(reason_of(&receipt, "mailbox"), "stored in Junk: an earlier service said so");
+        assert_eq!(because_of(&receipt, "mailbox"), Vec::<String>::new());
+    }
+
+    struct Junk;
+
+    impl Service for Junk {
+        const NAME: &'static str = "junk";
+        const STAGE: Stage = Stage::Inspect;
+        type Config = NoConfig;
+        type Settings = NoConfig;
+        fn open(_config: NoConfig, _tools: &Tools) -> Result<Self, Fault> {
+            Ok(Self)
+        }
+        async fn handle(&self, _settings: &NoConfig, delivery: &mut Delivery) -> Result<Next, Fault> {
+            delivery.keep_in(Folder::parse("Junk").map_err(|error| Fault::temporary(error.to_string()))?);
+            Ok(Next::Continue)
+        }
     }
 
     #[tokio::test]

@@ -10,10 +10,11 @@ use super::trace::{self, Trace};
 use super::walk::Walked;
 use super::{Agent, Job, micros};
 use crate::address::ReversePath;
-use crate::effect::{Effect, Store};
+use crate::effect::{Content, Effect, Store};
 use crate::envelope::Envelope;
 use crate::fault::Reply;
-use crate::headers::RenderedHead;
+use crate::headers::{HeaderEdits, RenderedHead};
+use crate::message::Message;
 use crate::outcome::Outcome;
 use crate::plan::{DeliveredTo, Recipient};
 use crate::ports::mailstore::{Copy, StoreError, Stored};
@@ -56,34 +57,29 @@ impl Agent {
     }
 
     async fn store_copies(&self, job: &Job<'_>, walked: &mut [Walked]) {
-        let mut copies = Vec::new();
-        let mut owners = Vec::new();
+        let mut batches: Vec<Batch> = Vec::new();
         for (index, walked) in
             walked.iter().enumerate().filter(|(_, walked)| matches!(walked.ending, Ending::Commit))
         {
-            let stores: Vec<&Store> = stores(walked).collect();
-            if stores.is_empty() {
-                continue;
-            }
-            let head = self.final_head(job, walked);
-            for store in stores {
-                copies.push(Copy {
-                    mailbox: walked.delivery.account.mailbox.clone(),
-                    store: store.clone(),
-                    head: head.clone(),
-                    quota: walked.delivery.quota,
-                });
-                owners.push(index);
+            let mut head = None;
+            for store in stores(walked) {
+                let head = match &store.content {
+                    None => head.get_or_insert_with(|| self.final_head(job, walked, None)).clone(),
+                    Some(content) => self.final_head(job, walked, Some(&content.0)),
+                };
+                let (mailbox, quota) = (walked.delivery.account.mailbox.clone(), walked.delivery.quota);
+                let copy = Copy { mailbox, store: store.clone(), head, quota };
+                put_copy(&mut batches, carried(walked, store.content.as_ref()), index, copy);
             }
         }
-        if copies.is_empty() {
-            return;
-        }
-        let results = self.ports.mailstore.store(job.message, copies).await;
-        for (owner, result) in owners.into_iter().zip(results) {
-            if let (Some(walked), Err(error)) = (walked.get_mut(owner), result as Result<Stored, StoreError>)
-            {
-                self.fail(walked, &error.to_string(), store_failure(&error));
+        for Batch { message, owners, copies } in batches {
+            let results = self.ports.mailstore.store(&message, copies).await;
+            for (owner, result) in owners.into_iter().zip(results) {
+                if let (Some(walked), Err(error)) =
+                    (walked.get_mut(owner), result as Result<Stored, StoreError>)
+                {
+                    self.fail(walked, &error.to_string(), store_failure(&error));
+                }
             }
         }
     }
@@ -112,7 +108,8 @@ impl Agent {
         walked.ending = Ending::Failed(reply);
     }
 
-    fn final_head(&self, job: &Job<'_>, walked: &Walked) -> RenderedHead {
+    /// The head of a stored copy: of the delivery's message with its edits, or of `own` as it is.
+    fn final_head(&self, job: &Job<'_>, walked: &Walked, own: Option<&Message>) -> RenderedHead {
         let is_named = match walked.plan.trace.delivered_to {
             DeliveredTo::Always => true,
             DeliveredTo::Never => false,
@@ -129,7 +126,7 @@ impl Agent {
             now: self.ports.clock.now(),
             hostname: &self.tools().hostname,
         };
-        trace::head(job, &walked.delivery.header, &trace)
+        trace::head(job, view(walked, own), &trace)
     }
 
     fn outbox_entries(&self, job: &Job<'_>, walked: &mut Walked) -> Result<Vec<OutboxEntry>, String> {
@@ -151,8 +148,9 @@ impl Agent {
             let key = outbox_key(walked, effect);
             let (recipient, sender, content) = match effect {
                 Effect::Redirect(redirect) => {
-                    let head = trace::head(job, &walked.delivery.header, &trace);
-                    let message = Arc::clone(job.message);
+                    let content = redirect.content.as_ref();
+                    let head = trace::head(job, view(walked, content.map(|content| &*content.0)), &trace);
+                    let message = Arc::clone(carried(walked, content));
                     (&redirect.to, sender.clone(), OutboxContent::Message { head, message })
                 }
                 // RFC 3834 §3.3: answers leave with the null sender.
@@ -213,6 +211,37 @@ impl Agent {
             tracing::error!("{}: {error}; finished branches may be repeated", job.transaction.id);
         }
     }
+}
+
+/// Copies of one message, stored together.
+struct Batch {
+    message: Arc<Message>,
+    /// Whose copy each is.
+    owners: Vec<usize>,
+    copies: Vec<Copy>,
+}
+
+fn put_copy(batches: &mut Vec<Batch>, message: &Arc<Message>, owner: usize, copy: Copy) {
+    match batches.iter_mut().find(|batch| Arc::ptr_eq(&batch.message, message)) {
+        Some(batch) => {
+            batch.owners.push(owner);
+            batch.copies.push(copy);
+        }
+        None => {
+            batches.push(Batch { message: Arc::clone(message), owners: vec![owner], copies: vec![copy] });
+        }
+    }
+}
+
+/// The message that an effect carries.
+fn carried<'a>(walked: &'a Walked, content: Option<&'a Content>) -> &'a Arc<Message> {
+    content.map_or(&walked.delivery.message, |content| &content.0)
+}
+
+/// A message with the edits that are made to its header: none to one that a service made for this effect.
+fn view<'a>(walked: &'a Walked, own: Option<&'a Message>) -> (&'a Message, &'a HeaderEdits) {
+    const UNEDITED: &HeaderEdits = &HeaderEdits::new();
+    own.map_or((&walked.delivery.message, &walked.delivery.header), |message| (message, UNEDITED))
 }
 
 fn keys_of(job: &Job<'_>, recipient: &Recipient) -> Vec<String> {

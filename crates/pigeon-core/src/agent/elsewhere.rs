@@ -49,7 +49,7 @@ impl Agent {
             let now = self.ports.clock.now();
             let hostname = &self.tools().hostname;
             let trace = Trace { delivered_to: None, original_to: None, is_final: false, now, hostname };
-            let head = trace::head(job, &HeaderEdits::default(), &trace);
+            let head = trace::head(job, (job.message, &HeaderEdits::default()), &trace);
             let began = self.ports.clock.elapsed();
             let port = &self.ports.hand_over;
             let parcel =

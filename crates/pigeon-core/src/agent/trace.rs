@@ -46,8 +46,12 @@ pub(super) struct Trace<'a> {
     pub(super) hostname: &'a str,
 }
 
-/// The head of a copy: trace fields, then the recipient's view of the header.
-pub(super) fn head(job: &Job<'_>, edits: &HeaderEdits, trace: &Trace<'_>) -> RenderedHead {
+/// The head of a copy of `message`: trace fields, then the recipient's view of the header.
+pub(super) fn head(
+    job: &Job<'_>,
+    (message, edits): (&Message, &HeaderEdits),
+    trace: &Trace<'_>,
+) -> RenderedHead {
     let mut top = BytesMut::with_capacity(512);
     if trace.is_final {
         top.put_slice(format!("Return-Path: <{}>\n", job.transaction.sender).as_bytes());
@@ -60,15 +64,15 @@ pub(super) fn head(job: &Job<'_>, edits: &HeaderEdits, trace: &Trace<'_>) -> Ren
         top.put_slice(format!("X-Original-To: {clean}\n").as_bytes());
     }
     put_received(&mut top, job, trace);
-    let mut rendered = if job.message.field("Return-Path").is_some() {
+    let mut rendered = if message.field("Return-Path").is_some() {
         // RFC 5321 §4.4: the one of final delivery replaces those that are there.
         let mut edits = edits.clone();
         edits.remove("Return-Path");
-        edits.render(job.message.head())
+        edits.render(message.head())
     } else {
-        edits.render(job.message.head())
+        edits.render(message.head())
     };
-    if job.message.is_binary() {
+    if message.is_binary() {
         // A binary message keeps its CRLF line ends; so do the lines put before it.
         rendered.prefix = to_crlf(&[top.freeze(), rendered.prefix].concat());
         return rendered;

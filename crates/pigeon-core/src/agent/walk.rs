@@ -136,6 +136,7 @@ impl Agent {
             header: HeaderEdits::default(),
             facts: BTreeMap::new(),
             effects: Effects::default(),
+            keep_folder: None,
             memories: Vec::new(),
             quota: None,
             reason: String::new(),

@@ -8,6 +8,8 @@ mod cache;
 #[cfg(test)]
 mod commit;
 #[cfg(test)]
+mod contents;
+#[cfg(test)]
 mod elsewhere;
 #[cfg(test)]
 mod fates;

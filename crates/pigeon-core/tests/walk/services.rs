@@ -1,12 +1,14 @@
 //! Services that do what a test tells them to.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pigeon_core::delivery::Delivery;
 use pigeon_core::effect::Flags;
 use pigeon_core::fault::{Fault, Reply};
 use pigeon_core::folder::Folder;
+use pigeon_core::message::Message;
 use pigeon_core::outcome::Next;
 use pigeon_core::service::{Descriptor, NoConfig, Service, Stage, Tools};
 use schemars::JsonSchema;
@@ -90,6 +92,17 @@ async fn act(how: &str, delivery: &mut Delivery) -> Result<Next, Fault> {
             delivery.answer(rest.parse().unwrap(), "test", "Subject: answer\n\n");
         }
         "remember" => delivery.remember("key", "value", Duration::from_secs(60)),
+        "replace" => {
+            delivery.header().append("X-Edit", "made");
+            delivery.replace_message(Arc::new(Message::from_bytes("Subject: another\n\nfor one\n")));
+        }
+        "own" => {
+            delivery.header().append("X-Edit", "made");
+            let own = Arc::new(Message::from_bytes("Subject: own\n\nown text\n"));
+            delivery.store_content(Folder::parse("Own").unwrap(), Flags::default(), Arc::clone(&own));
+            delivery.redirect_content(rest.parse().unwrap(), own);
+        }
+        "keep-in" => delivery.keep_in(Folder::parse(rest).unwrap()),
         "tag" => delivery.header().append("X-Tag", rest),
         _ => (),
     }

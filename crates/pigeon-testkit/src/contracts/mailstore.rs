@@ -49,7 +49,7 @@ pub fn mailbox(name: &str) -> MailboxPath {
 pub fn copy(message: &Message, name: &str, folder: &str, prefix: &str) -> Copy {
     Copy {
         mailbox: mailbox(name),
-        store: Store { folder: parse(folder), flags: Flags::default() },
+        store: Store { folder: parse(folder), flags: Flags::default(), content: None },
         head: RenderedHead { prefix: Bytes::from(prefix.to_owned()), head: message.head().clone() },
         quota: None,
     }
