@@ -190,7 +190,8 @@ pub struct Descriptor {
     open: Option<OpenFn>,
 }
 
-type OpenFn = fn(Map<String, Value>, &Tools) -> Result<Arc<dyn Runner>, Fault>;
+/// Makes a service ready from its configuration, its types erased.
+pub type OpenFn = fn(Map<String, Value>, &Tools) -> Result<Arc<dyn Runner>, Fault>;
 
 impl Descriptor {
     /// Describes a service: the one line that the catalogue needs.
@@ -238,6 +239,13 @@ impl Descriptor {
             check_config: |_| Ok(()),
             open: None,
         }
+    }
+
+    /// The same with another runner behind it: tests put one in its place that fails.
+    #[must_use]
+    pub const fn opened_by(mut self, open: OpenFn) -> Self {
+        self.open = Some(open);
+        self
     }
 
     /// The same, written at this layer and outer ones only: it is about more than one account.
