@@ -4,6 +4,7 @@ use pigeon_core::service::Descriptor;
 
 use crate::forward::Forward;
 use crate::headers::Headers;
+use crate::lists::Lists;
 use crate::mailbox::Mailbox;
 use crate::quota::Quota;
 use crate::subaddress::Subaddress;
@@ -13,11 +14,12 @@ use crate::vacation::Vacation;
 /// stage in the order in which they stand here.
 ///
 /// - Admit: `quota` asks whether there is room before anything else is done.
-/// - Inspect: `headers` edits the header before anyone decides by it.
+/// - Inspect: `lists` says whose mail is allowed or blocked, before anything judges what it holds; `headers` edits the header before anyone decides by it.
 /// - Decide: `subaddress` names a folder; then `forward`, which may take the copy in the mailbox away again;
 ///   then `vacation`, which only adds an answer; last of all `mailbox`, which keeps what nobody has kept yet.
 pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Quota>(),
+    Descriptor::of::<Lists>(),
     Descriptor::of::<Headers>(),
     Descriptor::of::<Subaddress>(),
     Descriptor::of::<Forward>(),
@@ -129,6 +131,9 @@ mod tests {
         let steps: Vec<&str> = receipt.branches[0].steps.iter().map(|step| &*step.service).collect();
         let names = SERVICES.iter().map(|service| service.name).chain(["commit"]);
         assert_eq!(steps, names.collect::<Vec<_>>());
-        assert!(receipt.branches[0].steps[..6].iter().all(|step| !step.reason.is_empty()), "{receipt:#?}");
+        assert!(
+            receipt.branches[0].steps[..SERVICES.len()].iter().all(|step| !step.reason.is_empty()),
+            "{receipt:#?}"
+        );
     }
 }

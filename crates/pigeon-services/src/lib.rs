@@ -6,6 +6,7 @@ pub mod address_list;
 pub mod catalogue;
 pub mod forward;
 pub mod headers;
+pub mod lists;
 pub mod mailbox;
 pub mod octets;
 pub mod quota;
