@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::address::Address;
 use crate::alias::AliasRules;
 use crate::directory::{Account, AliasPattern, Id};
+use crate::fault::Fault;
 use crate::redirect::RedirectPolicy;
 use crate::resolve::{EffectiveSettings, resolve};
 use crate::service::{Bound, Catalogue, Descriptor, HIDDEN, Handling, Runner, Stage};
@@ -106,6 +107,17 @@ impl Step {
     #[must_use]
     pub fn problem(&self) -> Option<&str> {
         self.ready.as_ref().err().map(|problem| &**problem)
+    }
+
+    /// Asks the service whether what it needs at the site is there ([`crate::service::Service::probe`]).
+    ///
+    /// # Errors
+    /// What does not answer, and what to do.
+    pub async fn probe(&self) -> Result<Option<String>, Fault> {
+        match &self.ready {
+            Ok((runner, _)) => runner.probe().await,
+            Err(_) => Ok(None),
+        }
     }
 }
 

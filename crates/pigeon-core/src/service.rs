@@ -97,6 +97,15 @@ pub trait Service: Send + Sync + Sized + 'static {
     fn contradictions(_settings: &Self::Settings) -> Vec<Contradiction> {
         Vec::new()
     }
+
+    /// Asks what the service needs at the site whether it is there, for `pigeon check`; says what it found in a few
+    /// words. Services that need nothing say nothing.
+    ///
+    /// # Errors
+    /// A fault that says what does not answer and what to do.
+    fn probe(&self) -> impl Future<Output = Result<Option<String>, Fault>> + Send {
+        async { Ok(None) }
+    }
 }
 
 /// Two values of one service that cannot both be meant.
@@ -153,6 +162,9 @@ pub trait Runner: Send + Sync {
         settings: &'a (dyn Any + Send + Sync),
         delivery: &'a mut Delivery,
     ) -> BoxFuture<'a, Result<Next, Fault>>;
+
+    /// Runs [`Service::probe`].
+    fn probe(&self) -> BoxFuture<'_, Result<Option<String>, Fault>>;
 }
 
 struct Typed<S>(S);
@@ -167,6 +179,10 @@ impl<S: Service> Runner for Typed<S> {
             Some(settings) => Box::pin(self.0.handle(settings, delivery)),
             None => Box::pin(async { Err(Fault::temporary("the settings belong to another service")) }),
         }
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Option<String>, Fault>> {
+        Box::pin(self.0.probe())
     }
 }
 

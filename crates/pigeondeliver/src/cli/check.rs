@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use pigeon_backends::state::nodes::NodeStatus;
 use pigeon_core::directory::Place;
-use pigeon_core::plan::Plan;
+use pigeon_core::plan::{Plan, Step};
 use pigeon_core::ports::state::ReceiptQuery;
 use pigeon_core::setting::Setting;
 use serde::Serialize;
@@ -177,22 +177,47 @@ async fn nodes(session: &Session) -> Result<String, Problem> {
 /// Whether what is written at the outer layers can be read by the services, and whether mail ends anywhere.
 async fn check_settings(session: &Session, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
     let system = session.site.directory.settings(&Place::System).await?;
-    findings.push(settings_finding(session, "settings of the system".to_owned(), &system, &system));
+    let plan = Plan::build(&system, &session.site.catalogue, session.now());
+    findings.push(settings_finding(session, "settings of the system".to_owned(), &system, &plan));
+    let mut steps = plan.steps;
     for domain in session.domains(false).await? {
         let own = session.site.directory.settings(&Place::Domain(domain.name.clone())).await?;
         let all: Vec<Setting> = system.iter().chain(&own).cloned().collect();
-        findings.push(settings_finding(session, format!("settings of {}", domain.name), &own, &all));
+        let plan = Plan::build(&all, &session.site.catalogue, session.now());
+        findings.push(settings_finding(session, format!("settings of {}", domain.name), &own, &plan));
+        let is_new = |step: &Step| steps.iter().all(|known| known.name != step.name);
+        let new: Vec<Step> = plan.steps.into_iter().filter(is_new).collect();
+        steps.extend(new);
+    }
+    for step in steps {
+        findings.extend(service_finding(&step).await);
     }
     Ok(())
 }
 
-fn settings_finding(session: &Session, what: String, own: &[Setting], all: &[Setting]) -> Finding {
+/// Whether what a service needs at the site answers. A scanner that is down is no failure of this node, which loses
+/// nothing without it.
+async fn service_finding(step: &Step) -> Option<Finding> {
+    let result = match step.probe().await {
+        Ok(None) => return None,
+        Ok(Some(found)) => Ok(found),
+        Err(fault) => {
+            let to_do = format!(
+                "until then mail waits, or goes on without: pigeon service describe {} says what decides that",
+                step.name
+            );
+            Err(Problem::passing(fault.explain(), to_do))
+        }
+    };
+    Some(Finding::of(format!("service {}", step.name), result))
+}
+
+fn settings_finding(session: &Session, what: String, own: &[Setting], plan: &Plan) -> Finding {
     let catalogue = &session.site.catalogue;
     let mut problems: Vec<String> = own
         .iter()
         .filter_map(|setting| catalogue.validate(setting.layer, &setting.name, &setting.content).err())
         .collect();
-    let plan = Plan::build(all, catalogue, session.now());
     problems.extend(plan.steps.iter().filter_map(|step| step.problem()).map(str::to_owned));
     problems.dedup();
     if !problems.is_empty() {
