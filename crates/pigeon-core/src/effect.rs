@@ -153,8 +153,18 @@ impl Effects {
         &self.list
     }
 
-    /// Forgets everything: the message was discarded or refused.
-    pub fn clear(&mut self) {
-        self.list.clear();
+    /// How many answers were proposed.
+    pub(crate) fn answers(&self) -> usize {
+        self.list.iter().filter(|effect| matches!(effect, Effect::Answer(_))).count()
+    }
+
+    /// Forgets everything but the answers behind the first `earlier` ones: the message was discarded or refused by the
+    /// step that proposed those.
+    pub(crate) fn keep_answers_behind(&mut self, earlier: usize) {
+        let mut seen = 0;
+        self.list.retain(|effect| {
+            seen += usize::from(matches!(effect, Effect::Answer(_)));
+            matches!(effect, Effect::Answer(_)) && seen > earlier
+        });
     }
 }

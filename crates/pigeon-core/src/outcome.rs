@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Reply;
 
 /// What a step says about the rest of the walk.
+///
+/// Where it stops, everything that was proposed so far is void, but for the answers of the step that says so: a notice
+/// about what was thrown away leaves before the mail server gets its reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// Go on with the next step.

@@ -36,7 +36,7 @@ impl Agent {
         self.store_copies(job, walked).await;
         self.release(walked).await;
         let span = micros(self.ports.clock.elapsed().saturating_sub(began));
-        for walked in walked.iter_mut().filter(|walked| matches!(walked.ending, Ending::Commit)) {
+        for walked in walked.iter_mut().filter(|walked| walked.is_to_commit()) {
             walked.note("commit", "continue", String::new(), span);
         }
     }
@@ -86,7 +86,7 @@ impl Agent {
 
     async fn release(&self, walked: &mut [Walked]) {
         let mut changes = StateChanges::default();
-        for walked in walked.iter_mut().filter(|walked| matches!(walked.ending, Ending::Commit)) {
+        for walked in walked.iter_mut().filter(|walked| walked.is_to_commit()) {
             changes.memories.append(&mut walked.delivery.memories);
             changes.released.extend(outgoing(walked).map(|effect| outbox_key(walked, effect)));
         }
@@ -279,5 +279,5 @@ fn outgoing(walked: &Walked) -> impl Iterator<Item = &Effect> {
 }
 
 fn leaves(walked: &Walked) -> bool {
-    matches!(walked.ending, Ending::Commit) && outgoing(walked).next().is_some()
+    walked.is_to_commit() && outgoing(walked).next().is_some()
 }

@@ -35,6 +35,15 @@ pub(super) struct Walked {
 }
 
 impl Walked {
+    /// Whether it has something to be made durable: effects, or what a step that threw the message away tells somebody.
+    pub(super) fn is_to_commit(&self) -> bool {
+        match self.ending {
+            Ending::Commit => true,
+            Ending::Discard(_) | Ending::Reject(_) => self.delivery.effects.answers() > 0,
+            _ => false,
+        }
+    }
+
     pub(super) fn into_record(self) -> BranchRecord {
         let outcome = settle(&self.ending, self.delivery.effects.list(), self.delivery.is_dry_run);
         BranchRecord { target: self.target, outcome, steps: self.steps }
@@ -71,9 +80,6 @@ impl Agent {
         }
         for stage in [Stage::Admit, Stage::Inspect, Stage::Decide] {
             if let Some(ending) = self.run_stage(&mut walked, stage).await {
-                if !matches!(ending, Ending::Fault(_)) {
-                    walked.delivery.effects.clear();
-                }
                 walked.ending = ending;
                 return walked;
             }
@@ -189,6 +195,7 @@ impl Agent {
         for step in plan.stage(stage) {
             let began = self.ports.clock.elapsed();
             let before = (step.handling.on_fault == OnFault::Skip).then(|| walked.delivery.proposals());
+            let (answers, memories) = (walked.delivery.effects.answers(), walked.delivery.memories.len());
             let result = self.run_step(step, &mut walked.delivery).await;
             if let (Some(before), Err(_)) = (before, &result) {
                 // A service that is skipped leaves nothing behind but a mark in the receipt.
@@ -207,6 +214,11 @@ impl Agent {
                     .collect(),
                 duration_us: span,
             });
+            if matches!(ending, Some(Ending::Discard(_) | Ending::Reject(_))) && stage < Stage::Commit {
+                // What earlier steps wanted is void; who ends the walk may tell somebody about it.
+                walked.delivery.effects.keep_answers_behind(answers);
+                walked.delivery.memories.drain(..memories.min(walked.delivery.memories.len()));
+            }
             if ending.is_some() {
                 return ending;
             }

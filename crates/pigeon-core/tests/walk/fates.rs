@@ -2,7 +2,7 @@
 
 use pigeon_core::directory::Status;
 use pigeon_core::receipt::Receipt;
-use pigeon_testkit::memory::{World, because_of, reason_of};
+use pigeon_testkit::memory::{StatePart, World, because_of, reason_of};
 
 use crate::{ANN, BOB, CARL, MAIL, SENDER, act, world, world_where};
 
@@ -94,6 +94,40 @@ async fn reject_and_discard_clear_the_effects() {
         assert!(receipt.branches[0].steps.iter().all(|step| step.service != "keep"), "{how}");
         assert!(world.mails(ANN).is_empty() && world.state.outbox().is_empty(), "{how}");
     }
+}
+
+#[tokio::test]
+async fn who_ends_the_walk_may_tell_somebody() {
+    for (how, word, text, subject) in [
+        ("reject-and-tell", "rejected", "554 5.7.1 Not wanted here", "Subject: refused"),
+        ("discard-and-tell", "discarded", "unwanted", "Subject: discarded"),
+    ] {
+        let world = world_where(&format!("{how} carl@example.net"));
+        // What the step wanted beside the answer is void.
+        world.set(ANN, "act.to", vec!["x@example.net"]);
+        check(&world, word, text).await;
+        let sent = world.sent();
+        assert_eq!(sent.len(), 1, "{how}");
+        assert!(sent[0].recipient == "carl@example.net" && sent[0].text.contains(subject), "{:?}", sent[0]);
+        assert_eq!(world.state.memories().len(), usize::from(word == "rejected"), "{how}");
+        // The mail server's retry tells nobody twice.
+        world.deliver(SENDER, &[ANN], MAIL).await;
+        assert_eq!(world.sent().len(), 1, "{how}");
+        // A dry run tells nobody.
+        world.rehearse(SENDER, ANN, "Subject: another\n\n").await;
+        assert_eq!(world.sent().len(), 1, "{how}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_makes_the_message_wait() {
+    let world = world_where("discard-and-tell carl@example.net");
+    world.state.set_failing(StatePart::Stage, true);
+    let receipt = world.mail(SENDER, ANN, MAIL).await;
+    assert_eq!(receipt.outcome.text(), LATER);
+    world.state.set_failing(StatePart::Stage, false);
+    assert_eq!(world.mail(SENDER, ANN, MAIL).await.outcome.word(), "discarded");
+    assert_eq!(world.sent().len(), 1);
 }
 
 #[tokio::test]

@@ -84,6 +84,16 @@ async fn act(how: &str, delivery: &mut Delivery) -> Result<Next, Fault> {
         "hang" => pending().await,
         "reject" => return Ok(Next::Reject(Reply::new(554, (5, 7, 1), "Not wanted here"))),
         "defer" => return Ok(Next::Reject(Reply::new(450, (4, 7, 1), "Not now"))),
+        "reject-and-tell" => {
+            delivery.answer(rest.parse().unwrap(), "told", "Subject: refused\n\n");
+            delivery.remember("told", "value", Duration::from_secs(60));
+            return Ok(Next::Reject(Reply::new(554, (5, 7, 1), "Not wanted here")));
+        }
+        "discard-and-tell" => {
+            delivery.store(Folder::parse("Own").unwrap(), Flags::default());
+            delivery.answer(rest.parse().unwrap(), "told", "Subject: discarded\n\n");
+            return Ok(Next::Discard("unwanted".to_owned()));
+        }
         "discard" => return Ok(Next::Discard("unwanted".to_owned())),
         "answer" => delivery.answer(rest.parse().unwrap(), "test", "Subject: answer\n\n"),
         "drop" => delivery.cancel_keep(),
