@@ -323,10 +323,10 @@ impl Descriptor {
                 "{name} says how the site reaches the service: write it at the system layer"
             ));
         }
-        if layer > self.innermost {
+        let innermost = self.innermost_of(key);
+        if layer > innermost {
             return Err(format!(
-                "{name} at the {layer} layer says nothing: write it at the {} layer or further out",
-                self.innermost
+                "{name} at the {layer} layer says nothing: write it at the {innermost} layer or further out"
             ));
         }
         let check = |value: &Value| {
@@ -345,6 +345,15 @@ impl Descriptor {
             Content::Value(value) => check(value),
             Content::Range(range) => check_range(&name, range, layer, &check),
         }
+    }
+
+    /// The innermost layer that a key can be written at: its schema may say `x-innermost`, where the key is not for
+    /// those whom the service works for.
+    fn innermost_of(&self, key: &str) -> Layer {
+        let schema = self.schema();
+        let said = schema.get("properties").and_then(|keys| keys.get(key)?.get("x-innermost")?.as_str());
+        said.and_then(|layer| layer.parse().ok())
+            .map_or(self.innermost, |layer: Layer| layer.min(self.innermost))
     }
 
     /// The keys whose values nobody is shown without asking: their schemas say `x-secret`.

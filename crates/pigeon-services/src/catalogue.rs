@@ -7,6 +7,7 @@ use crate::headers::Headers;
 use crate::lists::Lists;
 use crate::mailbox::Mailbox;
 use crate::quota::Quota;
+use crate::sieve::Sieve;
 use crate::subaddress::Subaddress;
 use crate::vacation::Vacation;
 
@@ -15,13 +16,14 @@ use crate::vacation::Vacation;
 ///
 /// - Admit: `quota` asks whether there is room before anything else is done.
 /// - Inspect: `lists` says whose mail is allowed or blocked, before anything judges what it holds; `headers` edits the header before anyone decides by it.
-/// - Decide: `subaddress` names a folder; then `forward`, which may take the copy in the mailbox away again;
+/// - Decide: `subaddress` names a folder; then `sieve` files, forwards and answers; then `forward`, which may take the copy in the mailbox away again;
 ///   then `vacation`, which only adds an answer; last of all `mailbox`, which keeps what nobody has kept yet.
 pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Quota>(),
     Descriptor::of::<Lists>(),
     Descriptor::of::<Headers>(),
     Descriptor::of::<Subaddress>(),
+    Descriptor::of::<Sieve>(),
     Descriptor::of::<Forward>(),
     Descriptor::of::<Vacation>(),
     Descriptor::of::<Mailbox>(),

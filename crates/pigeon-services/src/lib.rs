@@ -11,6 +11,7 @@ pub mod lists;
 pub mod mailbox;
 pub mod octets;
 pub mod quota;
+pub mod sieve;
 pub mod subaddress;
 pub mod template;
 pub mod vacation;
