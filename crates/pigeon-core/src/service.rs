@@ -164,7 +164,9 @@ pub trait Runner: Send + Sync {
     ) -> BoxFuture<'a, Result<Next, Fault>>;
 
     /// Runs [`Service::probe`].
-    fn probe(&self) -> BoxFuture<'_, Result<Option<String>, Fault>>;
+    fn probe(&self) -> BoxFuture<'_, Result<Option<String>, Fault>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 struct Typed<S>(S);
