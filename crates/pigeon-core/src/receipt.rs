@@ -63,3 +63,22 @@ pub struct Receipt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_age_ms: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nodes of two versions share their receipts: a word or field that only the later one knows is shown or passed over.
+    #[test]
+    fn receipts_of_later_versions_are_read() {
+        let text = r#"{"id":"t1","at":1764000000000000,"sender":"","recipient":"ann@example.org","message_id":"1@x",
+            "size":9,"outcome":"delivered","what":"held before antispam","held_until":"2026-12-24","duration_us":5,
+            "branches":[{"target":"ann@example.org","outcome":"delivered","what":"held before antispam","resumes":"t0",
+            "steps":[{"service":"antispam","decision":"hold","reason":"a moderator decides","ticket":7,"duration_us":1}]}]}"#;
+        let receipt: Receipt = serde_json::from_str(text).unwrap();
+        assert_eq!(receipt.outcome.text(), "held before antispam");
+        assert_eq!(receipt.branches[0].steps[0].decision, "hold");
+        let again: Receipt = serde_json::from_str(&serde_json::to_string(&receipt).unwrap()).unwrap();
+        assert_eq!(again, receipt);
+    }
+}
