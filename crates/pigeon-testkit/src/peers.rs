@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub mod certificate;
+pub mod clamd;
 pub mod client;
 pub mod courier;
 pub mod dovecot;
@@ -40,6 +41,7 @@ pub mod tools;
 mod watch;
 
 pub use certificate::PeerTls;
+pub use clamd::{Clamd, ClamdOptions, eicar};
 pub use client::{MailClient, Reply, Submission};
 pub use courier::{Courier, CourierOptions};
 pub use dovecot::{Dovecot, DovecotOptions, DovecotQuota, Mailboxes};
