@@ -10,6 +10,7 @@ pub mod headers;
 pub mod lists;
 pub mod mailbox;
 pub mod octets;
+mod personal;
 pub mod quota;
 pub mod sieve;
 pub mod subaddress;

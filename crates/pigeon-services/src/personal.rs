@@ -31,7 +31,7 @@ const PROGRAM_ENDINGS: &[&str] =
 const RECIPIENT_FIELDS: &[&str] = &["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"];
 
 /// The sender, unless the envelope shows that it is a program.
-pub(super) fn answerable_sender(delivery: &Delivery) -> Result<Address, String> {
+pub(crate) fn answerable_sender(delivery: &Delivery) -> Result<Address, String> {
     // RFC 3834 §2, RFC 5321 §4.5.5: the null sender is never answered.
     let Some(sender) = delivery.sender().address() else {
         return Err("the sender is empty: the mail is a notification".to_owned());
@@ -47,7 +47,7 @@ pub(super) fn answerable_sender(delivery: &Delivery) -> Result<Address, String> 
 }
 
 /// What in the header shows that a program sent the message, if anything does.
-pub(super) fn automatic(message: &Message) -> Option<String> {
+pub(crate) fn automatic(message: &Message) -> Option<String> {
     message.fields().find_map(|field| {
         let name = field.name.to_ascii_lowercase();
         let value = || field.value().to_ascii_lowercase();
@@ -77,7 +77,7 @@ fn first_token(value: &str) -> &str {
 }
 
 /// Whether one of these addresses (in key form) is named as a recipient in the header (RFC 5230 §4.5).
-pub(super) fn is_addressed_to(message: &Message, own: &[String]) -> bool {
+pub(crate) fn is_addressed_to(message: &Message, own: &[String]) -> bool {
     let is_recipient_field =
         |name: &str| RECIPIENT_FIELDS.iter().any(|known| known.eq_ignore_ascii_case(name));
     message

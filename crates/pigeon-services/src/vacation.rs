@@ -2,8 +2,6 @@
 //!
 //! Source: RFC 3834 (automatic responses) and RFC 5230 (the Sieve vacation extension).
 
-mod personal;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +15,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::compose::{self, Draft};
+use crate::personal;
 
 const MAX_DAYS: u16 = 365;
 const MAX_TEXT_OCTETS: usize = 50_000;
