@@ -1,5 +1,5 @@
 #!/bin/bash
-# Side-by-side LMTP benchmark.  See README.md.  Env: TARGETS CASES REPS CASE_S PRE_S WARM RESULTS (and common.sh's)
+# Side-by-side LMTP benchmark.  See README.md.  Env: TARGETS CASES REPS CASE_S PRE_S WARM LIMITS RESULTS (and common.sh's)
 . "$(dirname "$0")/common.sh"
 : "${TARGETS:=sink dovecot pigeondeliver}"      # words: NAME or NAME:VAR=VALUE,VAR=VALUE  -> targets/NAME.sh
 # one case a line: sessions size recipients [more lmtpload flags]
@@ -14,9 +14,12 @@
 10 4096 50
 10 65536 50}"
 : "${CASE_S:=2}" "${PRE_S:=0.5}" "${WARM:=$USERS}"
+: "${LIMITS:=1}"                        # whether a program that only writes and syncs the files takes its turn
 out=$RESULTS/lmtp.csv
 build_tools; settle
 [ -s "$out" ] || echo "rep,target,sessions,size,rcpts,opts,deliveries,failed,seconds,deliv_per_s,msgs_per_s,lat_p50_ms,lat_p99_ms,txn_p50_ms,txn_p99_ms,cpu_s,cpu_us_per_deliv,user_s,sys_s,rss_peak_mib,pss_peak_mib,procs_peak,client_cpu_s,other_cpu_cores" >"$out"
+limits=$RESULTS/limits.csv
+[ -s "$limits" ] || echo "rep,fs,mode,threads,batch,size,files,seconds,files_per_s,syncs,p50_us,p99_us,cpu_us_per_file" >"$limits"
 declare -A RUN EXP
 cur=
 on_exit() { local t=$cur; [ -z "$t" ] || target "$t" stop "${RUN[$t]}"; cleanup; }
@@ -68,7 +71,17 @@ for t in $TARGETS; do
   echo "$WARM" >"${RUN[$t]}/sum"
   target "$t" stop "${RUN[$t]}"; cur=
 done
+[ "$LIMITS" = 0 ] || alone=$(new_run_dir alone)
+disk() {                                # rep sessions size recipients: as many durable files as there are sessions at once
+  local l
+  [ "$LIMITS" != 0 ] && [ "$4" = 1 ] && [ $# = 4 ] || return 0
+  l=$("$BIN/durlimit" -d "$alone" -m fsync2 -t "$2" -s "$3" -T "$CASE_S" -n 100000) || return
+  echo "$1,disk,${l// /,}" >>"$limits"
+  set -- "$1" "$2" "$3" $l
+  printf '%s %-34s c=%3s s=%7s r= 1      %9.1f files/s  p50 %s us  cpu %s us/file\n' "$1" "the disk alone" "$2" "$3" "${10}" "${12}" "${14}"
+}
 for rep in $(seq "$REPS"); do
+  while read -r case_; do [ -z "$case_" ] || disk "$rep" $case_; sync; done <<<"$CASES"
   for t in $TARGETS; do
     cur=$t; target "$t" start "${RUN[$t]}"; wait_port "$(cat "${RUN[$t]}/addr")" || exit 1
     while read -r case_; do [ -z "$case_" ] || measure "$rep" "$t" $case_; sync; done <<<"$CASES"

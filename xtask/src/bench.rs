@@ -92,7 +92,7 @@ pub(crate) fn measure(is_quick: bool) -> anyhow::Result<bool> {
 /// Removes the results of earlier runs: ratios hold within one run only.
 fn begin_anew(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    for name in ["lmtp.csv", "pipe.csv", "syscalls.csv", "memory.csv"] {
+    for name in ["lmtp.csv", "limits.csv", "pipe.csv", "syscalls.csv", "memory.csv"] {
         let path = folder.join(name);
         if path.exists() {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -116,13 +116,13 @@ fn report(folder: &Path) -> anyhow::Result<bool> {
     let mut lines = vec![
         machine(),
         String::new(),
-        "| case | PigeonDeliver | peer | ratio | target | |".to_owned(),
-        "|---|---|---|---|---|---|".to_owned(),
+        "| case | PigeonDeliver | peer | ratio | target | | the disk alone |".to_owned(),
+        "|---|---|---|---|---|---|---|".to_owned(),
     ];
     lines.extend(rows.iter().map(|row| {
         format!(
-            "| {} | {} | {} | {} | {} | {} |",
-            row.case, row.ours, row.peer, row.ratio, row.target, row.verdict
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            row.case, row.ours, row.peer, row.ratio, row.target, row.verdict, row.disk
         )
     }));
     fs::write(&page, lines.join("\n") + "\n").with_context(|| format!("cannot write {}", page.display()))?;

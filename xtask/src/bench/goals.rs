@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::results::{Figure, Results};
+use super::results::{CPU, Figure, RATE, Results};
 
 const OURS: &str = "pigeondeliver";
 const DOVECOT: &str = "dovecot";
@@ -63,15 +63,15 @@ pub(super) struct Judgement {
     pub(super) ratio: String,
     pub(super) target: String,
     pub(super) verdict: Verdict,
+    /// What a program reaches that only makes the files durable.
+    pub(super) disk: String,
 }
 
 const fn goal(case: &'static str, figure: Figure, limit: Limit) -> Goal {
     Goal { case, figure, limit }
 }
 
-const RATE: &str = "deliv_per_s";
 const P99: &str = "lat_p99_ms";
-const CPU: &str = "cpu_us_per_deliv";
 const MEDIAN: &str = "p50_ms";
 
 /// All targets, in the order in which they are shown.
@@ -154,6 +154,7 @@ impl Goal {
             target: self.limit.to_string(),
             verdict: is_met
                 .map_or(Verdict::Unknown, |is_met| if is_met { Verdict::Ok } else { Verdict::Missed }),
+            disk: results.disk_alone(self.figure).map_or_else(String::new, short),
         }
     }
 

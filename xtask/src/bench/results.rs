@@ -13,6 +13,7 @@ type Row = HashMap<String, String>;
 #[derive(Debug, Default)]
 pub(super) struct Results {
     lmtp: Vec<Row>,
+    limits: Vec<Row>,
     pipe: Vec<Row>,
     syscalls: Vec<Row>,
     memory: Vec<Row>,
@@ -31,6 +32,11 @@ pub(super) enum Figure {
     Memory(&'static str),
 }
 
+/// The column with deliveries per second.
+pub(super) const RATE: &str = "deliv_per_s";
+/// The column with the CPU time of a delivery, in microseconds.
+pub(super) const CPU: &str = "cpu_us_per_deliv";
+
 impl Results {
     /// Reads the files of a folder.
     ///
@@ -45,10 +51,24 @@ impl Results {
         };
         Ok(Self {
             lmtp: rows("lmtp.csv")?,
+            limits: rows("limits.csv")?,
             pipe: rows("pipe.csv")?,
             syscalls: rows("syscalls.csv")?,
             memory: rows("memory.csv")?,
         })
+    }
+
+    /// What a program reaches that only makes as many files durable, at as many threads as there are sessions; for the
+    /// rate and the CPU time of LMTP cases with one recipient.
+    pub(super) fn disk_alone(&self, figure: Figure) -> Option<f64> {
+        let (threads, size, column) = match figure {
+            Figure::Lmtp(sessions, size, 1, RATE) => (sessions, size, "files_per_s"),
+            Figure::Lmtp(sessions, size, 1, CPU) => (sessions, size, "cpu_us_per_file"),
+            _ => return None,
+        };
+        let wanted = [("mode", "fsync2"), ("threads", &threads.to_string()), ("size", &size.to_string())];
+        let rows = self.limits.iter().filter(|row| wanted.iter().all(|(name, value)| is(row, name, value)));
+        median(rows.filter_map(|row| number(row, column)).collect())
     }
 
     /// The median of a figure of a target over all repetitions; none if it was not measured, or deliveries failed.
@@ -129,5 +149,16 @@ mod tests {
         assert_eq!(results.median("c", figure), None, "deliveries failed");
         assert_eq!(results.median("d", figure), None);
         assert_eq!(results.median("a", Figure::Memory("idle")), Some(4.0));
+        assert_eq!(results.disk_alone(figure), None);
+    }
+
+    #[test]
+    fn the_disk_is_measured_beside() {
+        let limits = "mode,threads,size,files_per_s,cpu_us_per_file\nfsync2,10,4096,4000,130\nfsync2,10,4096,5000,120\n\
+                      gc1,10,4096,9000,1\n";
+        let results = Results { limits: rows(limits), ..Results::default() };
+        assert_eq!(results.disk_alone(Figure::Lmtp(10, 4096, 1, RATE)), Some(4500.0));
+        assert_eq!(results.disk_alone(Figure::Lmtp(10, 4096, 1, CPU)), Some(125.0));
+        assert_eq!(results.disk_alone(Figure::Lmtp(10, 4096, 50, RATE)), None);
     }
 }
