@@ -10,6 +10,7 @@ mod elsewhere;
 mod notice;
 mod settle;
 mod trace;
+mod twins;
 mod walk;
 
 use std::sync::Arc;

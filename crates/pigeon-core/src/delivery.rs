@@ -1,5 +1,6 @@
 //! One message on its way to one recipient: all that a service sees and may change.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +52,7 @@ pub struct Delivery {
     pub(crate) quota: Option<Quota>,
     pub(crate) reason: String,
     pub(crate) decided_by: Vec<&'static str>,
+    pub(crate) held: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 /// What services have written into a delivery so far.
@@ -211,6 +213,23 @@ impl Delivery {
     /// Proposes to send a message of our own; `kind` is one word that tells it from other answers to the same message.
     pub fn answer(&mut self, to: Address, kind: &'static str, message: impl Into<bytes::Bytes>) {
         self.effects.propose(Effect::Answer(Answer { to, kind, message: message.into() }));
+    }
+
+    /// Says what a proposed store keeps, so that recipients of this message who end at the same mailbox get one copy:
+    /// see [`Effects::identify`].
+    pub fn identify_store(&mut self, store: &Store, identity: impl Into<String>) {
+        self.effects.identify(store, identity.into());
+    }
+
+    /// Takes a proposed store back because the mailbox has the message in that folder already. Unlike with
+    /// [`cancel_keep`](Self::cancel_keep) the recipient is served: the outcome says `already stored`.
+    pub fn withdraw_store(&mut self, store: &Store) {
+        self.effects.withdraw(store);
+    }
+
+    /// Keeps something until this delivery has ended, committed or not: what is dropped then tells others.
+    pub fn hold(&mut self, something: impl Any + Send + Sync) {
+        self.held.push(Box::new(something));
     }
 
     /// Says that no copy is to be kept in the mailbox.

@@ -108,6 +108,8 @@ pub enum Effect {
 pub struct Effects {
     list: Vec<Effect>,
     is_keep_cancelled: bool,
+    identities: Vec<(Store, String)>,
+    withdrawn: Vec<Store>,
 }
 
 impl Effects {
@@ -127,6 +129,34 @@ impl Effects {
         self.list.retain(|effect| !matches!(effect, Effect::Store(_)));
     }
 
+    /// Says what a proposed store keeps: of stores with the same identity in the same folder of the same mailbox that are
+    /// committed together, one is made. The others are done when it is done, and fail when it fails.
+    pub fn identify(&mut self, store: &Store, identity: String) {
+        self.identities.retain(|(known, _)| known != store);
+        self.identities.push((store.clone(), identity));
+    }
+
+    /// What a service said that a store keeps.
+    #[must_use]
+    pub fn identity(&self, store: &Store) -> Option<&str> {
+        self.identities.iter().find(|(known, _)| known == store).map(|(_, identity)| identity.as_str())
+    }
+
+    /// Takes a proposed store back because the mailbox has the message in that folder already: it counts as done.
+    pub fn withdraw(&mut self, store: &Store) {
+        let is_it = |effect: &Effect| matches!(effect, Effect::Store(proposed) if proposed == store);
+        if self.list.iter().any(is_it) {
+            self.list.retain(|effect| !is_it(effect));
+            self.withdrawn.push(store.clone());
+        }
+    }
+
+    /// What was taken back because the mailbox has it already.
+    #[must_use]
+    pub fn withdrawn(&self) -> &[Store] {
+        &self.withdrawn
+    }
+
     /// Whether some service said that no copy is to be kept.
     #[must_use]
     pub fn is_keep_cancelled(&self) -> bool {
@@ -139,12 +169,14 @@ impl Effects {
         self.list.iter().any(|effect| matches!(effect, Effect::Store(_)))
     }
 
-    /// Whether the message itself goes somewhere: an answer alone takes no one's mail, unless a service has
+    /// Whether the message itself goes somewhere, or is there already: an answer alone takes no one's mail, unless a service has
     /// said that it is not to be kept.
     #[must_use]
     pub fn is_enough(&self) -> bool {
         let goes = |effect: &Effect| matches!(effect, Effect::Store(_) | Effect::Redirect(_));
-        self.list.iter().any(goes) || (self.is_keep_cancelled && !self.list.is_empty())
+        !self.withdrawn.is_empty()
+            || self.list.iter().any(goes)
+            || (self.is_keep_cancelled && !self.list.is_empty())
     }
 
     /// What was proposed, in order.
@@ -161,6 +193,7 @@ impl Effects {
     /// Forgets everything but the answers behind the first `earlier` ones: the message was discarded or refused by the
     /// step that proposed those.
     pub(crate) fn keep_answers_behind(&mut self, earlier: usize) {
+        self.withdrawn.clear();
         let mut seen = 0;
         self.list.retain(|effect| {
             seen += usize::from(matches!(effect, Effect::Answer(_)));

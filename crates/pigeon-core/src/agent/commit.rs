@@ -7,10 +7,11 @@ use data_encoding::HEXLOWER;
 
 use super::settle::{Ending, settle, store_failure};
 use super::trace::{self, Trace};
+use super::twins::Twins;
 use super::walk::Walked;
 use super::{Agent, Job, micros};
 use crate::address::ReversePath;
-use crate::effect::{Content, Effect, Store};
+use crate::effect::{Content, Effect, Effects, Store};
 use crate::envelope::Envelope;
 use crate::fault::Reply;
 use crate::headers::{HeaderEdits, RenderedHead};
@@ -58,11 +59,15 @@ impl Agent {
 
     async fn store_copies(&self, job: &Job<'_>, walked: &mut [Walked]) {
         let mut batches: Vec<Batch> = Vec::new();
+        let mut twins = Twins::default();
         for (index, walked) in
             walked.iter().enumerate().filter(|(_, walked)| matches!(walked.ending, Ending::Commit))
         {
             let mut head = None;
             for store in stores(walked) {
+                if twins.is_one(index, walked, store) {
+                    continue;
+                }
                 let head = match &store.content {
                     None => head.get_or_insert_with(|| self.final_head(job, walked, None)).clone(),
                     Some(content) => self.final_head(job, walked, Some(&content.0)),
@@ -82,6 +87,7 @@ impl Agent {
                 }
             }
         }
+        self.follow_twins(twins, walked);
     }
 
     async fn release(&self, walked: &mut [Walked]) {
@@ -101,7 +107,7 @@ impl Agent {
         }
     }
 
-    fn fail(&self, walked: &mut Walked, what: &str, reply: Reply) {
+    pub(super) fn fail(&self, walked: &mut Walked, what: &str, reply: Reply) {
         let (id, target) = (&walked.delivery.transaction.id, &walked.target);
         tracing::error!("{id}: the delivery to <{target}> waits: {what}");
         walked.note("commit", "defer", what.to_owned(), 0);
@@ -192,7 +198,7 @@ impl Agent {
         for recipient in &envelope.recipients {
             let (mine, others) = rest.split_at_mut(recipient.branches.len().min(rest.len()));
             rest = others;
-            let outcome = |walked: &Walked| settle(&walked.ending, &[], false);
+            let outcome = |walked: &Walked| settle(&walked.ending, &Effects::default(), false);
             let is_pending = |walked: &Walked| matches!(outcome(walked), Outcome::Deferred { .. });
             if mine.len() < 2 || !mine.iter().any(is_pending) {
                 continue;

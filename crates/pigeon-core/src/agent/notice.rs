@@ -11,6 +11,7 @@ use super::{Agent, Job};
 use crate::address::{Address, ReversePath};
 use crate::compose::{self, Draft};
 use crate::directory::AliasPattern;
+use crate::effect::Effects;
 use crate::envelope::Envelope;
 use crate::fault::Reply;
 use crate::message::Message;
@@ -274,5 +275,5 @@ fn ended_apart(mine: &[Walked]) -> bool {
 }
 
 fn outcome(walked: &Walked) -> Outcome {
-    settle(&walked.ending, &[], false)
+    settle(&walked.ending, &Effects::default(), false)
 }

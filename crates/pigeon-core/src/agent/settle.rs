@@ -1,6 +1,6 @@
 //! The only place where an outcome is made.
 
-use crate::effect::Effect;
+use crate::effect::{Effect, Effects};
 use crate::fault::{Fault, Reply};
 use crate::outcome::Outcome;
 use crate::ports::handover::unreachable_node;
@@ -34,7 +34,7 @@ pub(super) enum Ending {
 }
 
 /// The outcome of one branch.
-pub(super) fn settle(ending: &Ending, effects: &[Effect], is_dry_run: bool) -> Outcome {
+pub(super) fn settle(ending: &Ending, effects: &Effects, is_dry_run: bool) -> Outcome {
     match ending {
         Ending::Commit => Outcome::Delivered { what: describe(effects, is_dry_run) },
         Ending::Discard(reason) => Outcome::Discarded { reason: reason.clone() },
@@ -93,15 +93,18 @@ pub(super) fn combine(branches: &[BranchRecord]) -> Outcome {
     })
 }
 
-fn describe(effects: &[Effect], is_dry_run: bool) -> String {
+fn describe(effects: &Effects, is_dry_run: bool) -> String {
     let would = if is_dry_run { "would be " } else { "" };
+    let kept = effects.withdrawn().iter().map(|store| format!("already stored in {}", store.folder));
     let each: Vec<String> = effects
+        .list()
         .iter()
         .map(|effect| match effect {
             Effect::Store(store) => format!("{would}stored in {}", store.folder),
             Effect::Redirect(redirect) => format!("{would}redirected to {}", redirect.to),
             Effect::Answer(answer) => format!("{would}answered to {} ({})", answer.to, answer.kind),
         })
+        .chain(kept)
         .collect();
     each.join("; ")
 }
@@ -143,9 +146,12 @@ mod tests {
 
     #[test]
     fn nothing_enabled_defers() {
-        assert_eq!(settle(&Ending::Nothing, &[], false).word(), "deferred");
+        assert_eq!(settle(&Ending::Nothing, &Effects::default(), false).word(), "deferred");
         let permanent = Ending::Fault(Fault::permanent("broken"));
-        assert_eq!(settle(&permanent, &[], false).word(), "rejected");
-        assert_eq!(settle(&Ending::Fault(Fault::temporary("x")), &[], false).word(), "deferred");
+        assert_eq!(settle(&permanent, &Effects::default(), false).word(), "rejected");
+        assert_eq!(
+            settle(&Ending::Fault(Fault::temporary("x")), &Effects::default(), false).word(),
+            "deferred"
+        );
     }
 }

@@ -45,7 +45,7 @@ impl Walked {
     }
 
     pub(super) fn into_record(self) -> BranchRecord {
-        let outcome = settle(&self.ending, self.delivery.effects.list(), self.delivery.is_dry_run);
+        let outcome = settle(&self.ending, &self.delivery.effects, self.delivery.is_dry_run);
         BranchRecord { target: self.target, outcome, steps: self.steps }
     }
 
@@ -108,7 +108,7 @@ impl Agent {
         let mut walked = self.begin(job, recipient, branch);
         match self.run_stage(&mut walked, Stage::Admit).await {
             Some(Ending::Reject(reply)) => Err(reply),
-            Some(ending @ Ending::Fault(_)) => Err(settle(&ending, &[], false).reply()),
+            Some(ending @ Ending::Fault(_)) => Err(settle(&ending, &Effects::default(), false).reply()),
             _ => Ok(()),
         }
     }
@@ -147,6 +147,7 @@ impl Agent {
             quota: None,
             reason: String::new(),
             decided_by: Vec::new(),
+            held: Vec::new(),
         };
         let target = branch.address().to_string();
         let has_siblings = recipient.branches.len() > 1;
