@@ -2,6 +2,7 @@
 
 use pigeon_core::service::Descriptor;
 
+use crate::duplicate::Duplicate;
 use crate::forward::Forward;
 use crate::headers::Headers;
 use crate::lists::Lists;
@@ -14,10 +15,18 @@ use crate::vacation::Vacation;
 /// Every service there is. The order has a meaning: stages run one after the other, and the services of one
 /// stage in the order in which they stand here.
 ///
-/// - Admit: `quota` asks whether there is room before anything else is done.
-/// - Inspect: `lists` says whose mail is allowed or blocked, before anything judges what it holds; `headers` edits the header before anyone decides by it.
-/// - Decide: `subaddress` names a folder; then `sieve` files, forwards and answers; then `forward`, which may take the copy in the mailbox away again;
-///   then `vacation`, which only adds an answer; last of all `mailbox`, which keeps what nobody has kept yet.
+/// - Admit
+///   - `quota` asks whether there is room before anything else is done.
+/// - Inspect
+///   - `lists` says whose mail is allowed or blocked, before anything judges what it holds.
+///   - `headers` edits the header before anyone decides by it.
+/// - Decide
+///   - `subaddress` names a folder.
+///   - `sieve` files, forwards and answers.
+///   - `forward` may take the copy in the mailbox away again.
+///   - `vacation` only adds an answer.
+///   - `mailbox` keeps what nobody has kept yet.
+///   - `duplicate`, last of all, takes back what the mailbox has already.
 pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Quota>(),
     Descriptor::of::<Lists>(),
@@ -27,6 +36,7 @@ pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Forward>(),
     Descriptor::of::<Vacation>(),
     Descriptor::of::<Mailbox>(),
+    Descriptor::of::<Duplicate>(),
 ];
 
 #[cfg(test)]
@@ -47,8 +57,13 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), SERVICES.len());
         assert!(SERVICES.is_sorted_by_key(|service| service.stage));
-        let last = SERVICES.last().unwrap();
-        assert_eq!((last.name, last.stage), ("mailbox", Some(Stage::Decide)));
+        let decide: Vec<&str> = SERVICES
+            .iter()
+            .filter(|service| service.stage == Some(Stage::Decide))
+            .map(|service| service.name)
+            .collect();
+        // Behind the store nothing may propose one: `duplicate` only takes back.
+        assert!(decide.ends_with(&["mailbox", "duplicate"]), "{decide:?}");
     }
 
     #[test]

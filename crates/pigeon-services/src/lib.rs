@@ -5,6 +5,7 @@
 pub mod address_list;
 pub mod breaker;
 pub mod catalogue;
+pub mod duplicate;
 pub mod forward;
 pub mod headers;
 pub mod lists;
