@@ -5,6 +5,7 @@
 //! ```
 //! [`settle`] is the only place where an [`Outcome`] is made.
 
+mod archive;
 mod commit;
 mod elsewhere;
 mod notice;

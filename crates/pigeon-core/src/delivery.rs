@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::address::{Address, ReversePath};
 use crate::clock::Clock;
 use crate::directory::Account;
-use crate::effect::{Answer, Content, Effect, Effects, Flags, Redirect, Store};
+use crate::effect::{Answer, Archive, Content, Effect, Effects, Flags, Redirect, Store};
 use crate::envelope::Transaction;
 use crate::fault::Fault;
 use crate::folder::Folder;
@@ -230,6 +230,11 @@ impl Delivery {
     /// Keeps something until this delivery has ended, committed or not: what is dropped then tells others.
     pub fn hold(&mut self, something: impl Any + Send + Sync) {
         self.held.push(Box::new(something));
+    }
+
+    /// Proposes a copy for an archive: of the message as it was received, and also when it is discarded.
+    pub fn archive(&mut self, archive: Archive) {
+        self.effects.propose(Effect::Archive(archive));
     }
 
     /// Says that no copy is to be kept in the mailbox.

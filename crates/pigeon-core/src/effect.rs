@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::address::Address;
+use crate::address::{Address, ReversePath};
 use crate::folder::Folder;
 use crate::message::Message;
+use crate::ports::mailstore::MailboxPath;
 
 /// IMAP system flags and keywords to store a message with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
@@ -89,6 +90,45 @@ pub struct Answer {
     pub message: Bytes,
 }
 
+/// Where an archive keeps its copies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArchivePlace {
+    /// At an address, reached through the outbox.
+    Address(Address),
+    /// In a Maildir of its own beside the mailboxes.
+    Mailbox {
+        /// Where this copy goes.
+        path: MailboxPath,
+        /// Names the archive for ever, while `path` may change with the date.
+        name: String,
+    },
+}
+
+/// `at journal@example.org` or `in .archive/example.org/2026`.
+impl fmt::Display for ArchivePlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(formatter, "at {address}"),
+            Self::Mailbox { path, .. } => write!(formatter, "in {}", path.0),
+        }
+    }
+}
+
+/// Keep a copy of the message as it was received, whatever becomes of it otherwise.
+///
+/// The recipients of one message share the copy of an archive. No other service can take it back: it is made when
+/// the message was discarded, too, and it is not subject to the recipient's redirect policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Archive {
+    /// Where to.
+    pub place: ArchivePlace,
+    /// Whether the message is put into another one that names its envelope.
+    pub is_wrapped: bool,
+    /// The reverse-path of a copy that is sent to an address.
+    pub sender: ReversePath,
+}
+
 /// Something a service wants to happen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -99,6 +139,8 @@ pub enum Effect {
     Redirect(Redirect),
     /// Answer it.
     Answer(Answer),
+    /// Keep a copy that nobody can take back.
+    Archive(Archive),
 }
 
 /// The effects proposed so far for one recipient.
@@ -170,13 +212,14 @@ impl Effects {
     }
 
     /// Whether the message itself goes somewhere, or is there already: an answer alone takes no one's mail, unless a service has
-    /// said that it is not to be kept.
+    /// said that it is not to be kept. An archive never does.
     #[must_use]
     pub fn is_enough(&self) -> bool {
         let goes = |effect: &Effect| matches!(effect, Effect::Store(_) | Effect::Redirect(_));
+        let is_done = |effect: &Effect| !matches!(effect, Effect::Archive(_));
         !self.withdrawn.is_empty()
             || self.list.iter().any(goes)
-            || (self.is_keep_cancelled && !self.list.is_empty())
+            || (self.is_keep_cancelled && self.list.iter().any(is_done))
     }
 
     /// What was proposed, in order.
@@ -191,13 +234,17 @@ impl Effects {
     }
 
     /// Forgets everything but the answers behind the first `earlier` ones: the message was discarded or refused by the
-    /// step that proposed those.
-    pub(crate) fn keep_answers_behind(&mut self, earlier: usize) {
+    /// step that proposed those. What archives keep stays where it was accepted.
+    pub(crate) fn keep_answers_behind(&mut self, earlier: usize, is_accepted: bool) {
         self.withdrawn.clear();
         let mut seen = 0;
         self.list.retain(|effect| {
             seen += usize::from(matches!(effect, Effect::Answer(_)));
-            matches!(effect, Effect::Answer(_)) && seen > earlier
+            match effect {
+                Effect::Answer(_) => seen > earlier,
+                Effect::Archive(_) => is_accepted,
+                Effect::Store(_) | Effect::Redirect(_) => false,
+            }
         });
     }
 }

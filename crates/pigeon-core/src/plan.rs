@@ -96,6 +96,8 @@ pub struct Step {
     pub name: &'static str,
     /// When it runs.
     pub stage: Stage,
+    /// Whether it runs for messages, too, that an earlier step discarded.
+    pub(crate) sees_discarded: bool,
     /// What the core does with it.
     pub handling: Handling,
     /// The service and its settings, or why it cannot run.
@@ -213,7 +215,8 @@ fn bind_step(
             })
         }),
     };
-    Some(Step { name: descriptor.name, stage, handling, ready })
+    let (name, sees_discarded) = (descriptor.name, descriptor.sees_discarded);
+    Some(Step { name, stage, sees_discarded, handling, ready })
 }
 
 /// One target of a recipient with its plan.

@@ -104,6 +104,25 @@ pub fn may_write(
     Ok(())
 }
 
+/// Whether an actor who may write at a place may write settings of this service there: those of a service that is
+/// not for users take an administrator, also for one's own account.
+///
+/// # Errors
+/// The refusal, for the person.
+pub fn may_write_service(
+    authority: &Authority,
+    reach: &Reach,
+    service: &str,
+    is_for_users: bool,
+) -> Result<(), String> {
+    match authority.at(reach) {
+        Some(Pin::None) if !is_for_users => Err(format!(
+            "{service} is for administrators alone: ask an administrator of the domain to write its settings"
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn refusal(reach: &Reach) -> String {
     match reach.layer() {
         Layer::System => "this takes a system administrator: ask one of them".to_owned(),

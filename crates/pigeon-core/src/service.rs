@@ -63,6 +63,10 @@ pub trait Service: Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// When it runs.
     const STAGE: Stage;
+    /// Whether it runs for messages, too, that an earlier step discarded.
+    const SEES_DISCARDED: bool = false;
+    /// Whether people may write its settings for their own account; otherwise that takes an administrator.
+    const IS_FOR_USERS: bool = true;
     /// How the site reaches what it needs (socket, URL): written at the system layer only.
     type Config: DeserializeOwned + Serialize + JsonSchema + Default;
     /// What a recipient wants: layered. Its doc comment describes the service, those of its fields the keys.
@@ -195,6 +199,10 @@ pub struct Descriptor {
     pub name: &'static str,
     /// When it runs; none for the core's own groups, which have no service.
     pub stage: Option<Stage>,
+    /// Whether it runs for messages, too, that an earlier step discarded.
+    pub(crate) sees_discarded: bool,
+    /// Whether people may write its settings for their own account.
+    pub is_for_users: bool,
     /// The innermost layer that it can be written at.
     innermost: Layer,
     schema: fn() -> Schema,
@@ -218,6 +226,8 @@ impl Descriptor {
         Self {
             name: S::NAME,
             stage: Some(S::STAGE),
+            sees_discarded: S::SEES_DISCARDED,
+            is_for_users: S::IS_FOR_USERS,
             innermost: Layer::Account,
             schema: schema_of::<S::Settings>,
             config_schema: if size_of::<S::Config>() == 0 { None } else { Some(schema_of::<S::Config>) },
@@ -246,6 +256,8 @@ impl Descriptor {
         Self {
             name,
             stage: None,
+            sees_discarded: false,
+            is_for_users: true,
             innermost: Layer::Account,
             schema: schema_of::<T>,
             config_schema: None,

@@ -2,6 +2,7 @@
 
 use pigeon_core::service::Descriptor;
 
+use crate::archive::Archive;
 use crate::duplicate::Duplicate;
 use crate::forward::Forward;
 use crate::headers::Headers;
@@ -25,6 +26,7 @@ use crate::vacation::Vacation;
 ///   - `sieve` files, forwards and answers.
 ///   - `forward` may take the copy in the mailbox away again.
 ///   - `vacation` only adds an answer.
+///   - `archive` proposes a copy that no other step can take back, wherever it stands.
 ///   - `mailbox` keeps what nobody has kept yet.
 ///   - `duplicate`, last of all, takes back what the mailbox has already.
 pub const SERVICES: &[Descriptor] = &[
@@ -35,6 +37,7 @@ pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Sieve>(),
     Descriptor::of::<Forward>(),
     Descriptor::of::<Vacation>(),
+    Descriptor::of::<Archive>(),
     Descriptor::of::<Mailbox>(),
     Descriptor::of::<Duplicate>(),
 ];

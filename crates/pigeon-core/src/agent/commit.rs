@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 
+use super::archive::{Shared, is_archived};
 use super::settle::{Ending, settle, store_failure};
 use super::trace::{self, Trace};
 use super::twins::Twins;
@@ -22,7 +23,7 @@ use crate::ports::mailstore::{Copy, StoreError, Stored};
 use crate::ports::state::{OutboxContent, OutboxEntry, StateChanges};
 
 /// What the sender is told when the State cannot keep what must be kept.
-fn state_failure() -> Reply {
+pub(super) fn state_failure() -> Reply {
     Reply::local_error("Local error in processing, try again later")
 }
 
@@ -34,8 +35,9 @@ impl Agent {
         }
         let began = self.ports.clock.elapsed();
         self.stage_outbox(job, walked).await;
-        self.store_copies(job, walked).await;
-        self.release(walked).await;
+        let archives = self.stage_archives(job, walked).await;
+        self.store_copies(job, walked, &archives).await;
+        self.release(walked, &archives).await;
         let span = micros(self.ports.clock.elapsed().saturating_sub(began));
         for walked in walked.iter_mut().filter(|walked| walked.is_to_commit()) {
             walked.note("commit", "continue", String::new(), span);
@@ -57,7 +59,7 @@ impl Agent {
         }
     }
 
-    async fn store_copies(&self, job: &Job<'_>, walked: &mut [Walked]) {
+    async fn store_copies(&self, job: &Job<'_>, walked: &mut [Walked], archives: &[Shared]) {
         let mut batches: Vec<Batch> = Vec::new();
         let mut twins = Twins::default();
         for (index, walked) in
@@ -74,34 +76,43 @@ impl Agent {
                 };
                 let (mailbox, quota) = (walked.delivery.account.mailbox.clone(), walked.delivery.quota);
                 let copy = Copy { mailbox, store: store.clone(), head, quota };
-                put_copy(&mut batches, carried(walked, store.content.as_ref()), index, copy);
+                put_copy(&mut batches, carried(walked, store.content.as_ref()), vec![index], copy);
+            }
+        }
+        for archive in archives {
+            if let Some(copy) = self.archive_copy(job, archive) {
+                put_copy(&mut batches, job.message, archive.owners.clone(), copy);
             }
         }
         for Batch { message, owners, copies } in batches {
             let results = self.ports.mailstore.store(&message, copies).await;
-            for (owner, result) in owners.into_iter().zip(results) {
-                if let (Some(walked), Err(error)) =
-                    (walked.get_mut(owner), result as Result<Stored, StoreError>)
-                {
-                    self.fail(walked, &error.to_string(), store_failure(&error));
+            for (owners, result) in owners.into_iter().zip(results) {
+                let Err(error) = result as Result<Stored, StoreError> else { continue };
+                for owner in owners {
+                    if let Some(walked) = walked.get_mut(owner) {
+                        self.fail(walked, &error.to_string(), store_failure(&error));
+                    }
                 }
             }
         }
         self.follow_twins(twins, walked);
     }
 
-    async fn release(&self, walked: &mut [Walked]) {
+    async fn release(&self, walked: &mut [Walked], archives: &[Shared]) {
         let mut changes = StateChanges::default();
         for walked in walked.iter_mut().filter(|walked| walked.is_to_commit()) {
             changes.memories.append(&mut walked.delivery.memories);
             changes.released.extend(outgoing(walked).map(|effect| outbox_key(walked, effect)));
+        }
+        for archive in archives.iter().filter(|archive| archive.is_wanted(walked)) {
+            archive.put_into(&mut changes);
         }
         if changes.is_empty() {
             return;
         }
         if let Err(error) = self.ports.state.commit(changes, self.ports.clock.now()).await {
             // Staged entries stay held: the MTA's retry finds and releases them.
-            for walked in walked.iter_mut().filter(|walked| leaves(walked)) {
+            for walked in walked.iter_mut().filter(|walked| leaves(walked) || is_archived(walked)) {
                 self.fail(walked, &error.to_string(), state_failure());
             }
         }
@@ -163,7 +174,7 @@ impl Agent {
                 Effect::Answer(answer) => {
                     (&answer.to, ReversePath::Null, OutboxContent::Own(answer.message.clone()))
                 }
-                Effect::Store(_) => continue,
+                Effect::Store(_) | Effect::Archive(_) => continue,
             };
             let (on_behalf_of, recipient) = (account.address.to_string(), recipient.clone());
             entries.push(OutboxEntry { key, on_behalf_of, sender, recipient, content });
@@ -222,19 +233,19 @@ impl Agent {
 /// Copies of one message, stored together.
 struct Batch {
     message: Arc<Message>,
-    /// Whose copy each is.
-    owners: Vec<usize>,
+    /// Whose copy each is; several share the one of an archive.
+    owners: Vec<Vec<usize>>,
     copies: Vec<Copy>,
 }
 
-fn put_copy(batches: &mut Vec<Batch>, message: &Arc<Message>, owner: usize, copy: Copy) {
+fn put_copy(batches: &mut Vec<Batch>, message: &Arc<Message>, owners: Vec<usize>, copy: Copy) {
     match batches.iter_mut().find(|batch| Arc::ptr_eq(&batch.message, message)) {
         Some(batch) => {
-            batch.owners.push(owner);
+            batch.owners.push(owners);
             batch.copies.push(copy);
         }
         None => {
-            batches.push(Batch { message: Arc::clone(message), owners: vec![owner], copies: vec![copy] });
+            batches.push(Batch { message: Arc::clone(message), owners: vec![owners], copies: vec![copy] });
         }
     }
 }
@@ -270,18 +281,20 @@ fn outbox_key(walked: &Walked, effect: &Effect) -> String {
         Effect::Answer(answer) => format!("{}:answer:{}:{}", walked.branch_key, answer.kind, answer.to.key()),
         Effect::Redirect(redirect) => format!("{}:redirect:{}", walked.branch_key, redirect.to.key()),
         Effect::Store(store) => format!("{}:store:{}", walked.branch_key, store.folder),
+        Effect::Archive(archive) => format!("{}:archive:{}", walked.branch_key, archive.place),
     }
 }
 
 fn stores(walked: &Walked) -> impl Iterator<Item = &Store> {
     walked.delivery.effects.list().iter().filter_map(|effect| match effect {
         Effect::Store(store) => Some(store),
-        Effect::Redirect(_) | Effect::Answer(_) => None,
+        Effect::Redirect(_) | Effect::Answer(_) | Effect::Archive(_) => None,
     })
 }
 
 fn outgoing(walked: &Walked) -> impl Iterator<Item = &Effect> {
-    walked.delivery.effects.list().iter().filter(|effect| !matches!(effect, Effect::Store(_)))
+    let leaves = |effect: &&Effect| matches!(effect, Effect::Redirect(_) | Effect::Answer(_));
+    walked.delivery.effects.list().iter().filter(leaves)
 }
 
 fn leaves(walked: &Walked) -> bool {

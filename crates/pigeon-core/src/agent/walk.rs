@@ -35,11 +35,11 @@ pub(super) struct Walked {
 }
 
 impl Walked {
-    /// Whether it has something to be made durable: effects, or what a step that threw the message away tells somebody.
+    /// Whether it has something to be made durable: effects, or what is left of them where the message was thrown away.
     pub(super) fn is_to_commit(&self) -> bool {
         match self.ending {
             Ending::Commit => true,
-            Ending::Discard(_) | Ending::Reject(_) => self.delivery.effects.answers() > 0,
+            Ending::Discard(_) | Ending::Reject(_) => !self.delivery.effects.list().is_empty(),
             _ => false,
         }
     }
@@ -80,13 +80,32 @@ impl Agent {
         }
         for stage in [Stage::Admit, Stage::Inspect, Stage::Decide] {
             if let Some(ending) = self.run_stage(&mut walked, stage).await {
-                walked.ending = ending;
+                walked.ending = self.stopped(&mut walked, ending).await;
                 return walked;
             }
         }
         walked.ending =
             if walked.delivery.effects.is_enough() { self.ready(&mut walked) } else { Ending::Nothing };
         walked
+    }
+
+    /// What a stop before the end becomes. Archives see what was accepted, whoever threw it away.
+    async fn stopped(&self, walked: &mut Walked, ending: Ending) -> Ending {
+        if !matches!(ending, Ending::Discard(_)) {
+            return ending;
+        }
+        let plan = Arc::clone(&walked.plan);
+        let is_left = |step: &&Step, walked: &Walked| {
+            step.sees_discarded && !walked.steps.iter().any(|done| done.service == step.name)
+        };
+        for step in plan.steps.iter().filter(|step| step.stage < Stage::Commit) {
+            if is_left(&step, walked)
+                && let Some(fault @ Ending::Fault(_)) = self.take_step(walked, step).await
+            {
+                return fault;
+            }
+        }
+        ending
     }
 
     /// Holds what is proposed against the policy; then it is ready to be committed.
@@ -194,37 +213,43 @@ impl Agent {
     async fn run_stage(&self, walked: &mut Walked, stage: Stage) -> Option<Ending> {
         let plan = Arc::clone(&walked.plan);
         for step in plan.stage(stage) {
-            let began = self.ports.clock.elapsed();
-            let before = (step.handling.on_fault == OnFault::Skip).then(|| walked.delivery.proposals());
-            let (answers, memories) = (walked.delivery.effects.answers(), walked.delivery.memories.len());
-            let result = self.run_step(step, &mut walked.delivery).await;
-            if let (Some(before), Err(_)) = (before, &result) {
-                // A service that is skipped leaves nothing behind but a mark in the receipt.
-                walked.delivery.restore(before);
-            }
-            let span = micros(self.ports.clock.elapsed().saturating_sub(began));
-            let (decision, ending) = judge(step, result, &mut walked.delivery);
-            let because = std::mem::take(&mut walked.delivery.decided_by);
-            walked.steps.push(StepRecord {
-                service: step.name.to_owned(),
-                decision: decision.to_owned(),
-                reason: std::mem::take(&mut walked.delivery.reason),
-                because: because
-                    .iter()
-                    .map(|key| plan.provenance(step.name, key, self.planner.catalogue()))
-                    .collect(),
-                duration_us: span,
-            });
-            if matches!(ending, Some(Ending::Discard(_) | Ending::Reject(_))) && stage < Stage::Commit {
-                // What earlier steps wanted is void; who ends the walk may tell somebody about it.
-                walked.delivery.effects.keep_answers_behind(answers);
-                walked.delivery.memories.drain(..memories.min(walked.delivery.memories.len()));
-            }
+            let ending = self.take_step(walked, step).await;
             if ending.is_some() {
                 return ending;
             }
         }
         None
+    }
+
+    /// Runs one step and puts it into the trail; says how the walk ends if it does here.
+    async fn take_step(&self, walked: &mut Walked, step: &Step) -> Option<Ending> {
+        let began = self.ports.clock.elapsed();
+        let before = (step.handling.on_fault == OnFault::Skip).then(|| walked.delivery.proposals());
+        let (answers, memories) = (walked.delivery.effects.answers(), walked.delivery.memories.len());
+        let result = self.run_step(step, &mut walked.delivery).await;
+        if let (Some(before), Err(_)) = (before, &result) {
+            // A service that is skipped leaves nothing behind but a mark in the receipt.
+            walked.delivery.restore(before);
+        }
+        let span = micros(self.ports.clock.elapsed().saturating_sub(began));
+        let (decision, ending) = judge(step, result, &mut walked.delivery);
+        let because = std::mem::take(&mut walked.delivery.decided_by);
+        let catalogue = self.planner.catalogue();
+        walked.steps.push(StepRecord {
+            service: step.name.to_owned(),
+            decision: decision.to_owned(),
+            reason: std::mem::take(&mut walked.delivery.reason),
+            because: because.iter().map(|key| walked.plan.provenance(step.name, key, catalogue)).collect(),
+            duration_us: span,
+        });
+        if let Some(stop @ (Ending::Discard(_) | Ending::Reject(_))) = &ending
+            && step.stage < Stage::Commit
+        {
+            // What earlier steps wanted is void; who ends the walk may tell somebody about it.
+            walked.delivery.effects.keep_answers_behind(answers, matches!(stop, Ending::Discard(_)));
+            walked.delivery.memories.drain(..memories.min(walked.delivery.memories.len()));
+        }
+        ending
     }
 
     async fn run_step(&self, step: &Step, delivery: &mut Delivery) -> Result<Next, Fault> {

@@ -9,6 +9,7 @@
 //! alias team@example.org -> ann@example.org, bob@example.net
 //! set system|domain NAME|account ADDRESS service.key=JSON [pin domain|system]
 //! range system|domain NAME service.key=JSON [pin domain|system]
+//! as ann@example.org set …          by that person, not by the system
 //! suspend ann@example.org
 //! mail <sender> -> recipient, recipient
 //!     the message, its lines indented by four blanks or empty, up to the next line that is neither
@@ -76,7 +77,13 @@ async fn play(text: &str) -> String {
 }
 
 impl Scenario {
-    async fn line(&mut self, line: &str, block: &str) {
+    async fn line(&mut self, whole: &str, block: &str) {
+        let mut actor = Actor::System("scenario".into());
+        let mut line = whole;
+        if let Some((address, rest)) = line.strip_prefix("as ").and_then(|rest| rest.split_once(' ')) {
+            let account = self.site.directory.account(&address.parse().unwrap()).await.unwrap();
+            (actor, line) = (Actor::Account(account.id), rest);
+        }
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let change = match word {
             "domain" => Change::AddDomain { name: rest.into() },
@@ -98,9 +105,9 @@ impl Scenario {
             "mail" => return self.mail(rest, block).await,
             other => panic!("no such line in a scenario: {other}"),
         };
-        let applied = self.site.directory.apply(&Actor::System("scenario".into()), change).await;
+        let applied = self.site.directory.apply(&actor, change).await;
         if let Err(error) = applied {
-            writeln!(self.story, "{line}\n  refused: {error}\n").unwrap();
+            writeln!(self.story, "{whole}\n  refused: {error}\n").unwrap();
         }
     }
 

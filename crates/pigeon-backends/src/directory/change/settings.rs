@@ -1,7 +1,7 @@
 //! Settings: written with no more authority than the actor holds, and never where they could not hold.
 
 use pigeon_core::directory::{Entry, Id, Place};
-use pigeon_core::rights::{Reach, may_write};
+use pigeon_core::rights::{Reach, may_write, may_write_service};
 use pigeon_core::service::Catalogue;
 use pigeon_core::setting::{Content, ContentKind, Pin, Setting, SettingName};
 use pigeon_core::timestamp::Timestamp;
@@ -58,7 +58,7 @@ impl Work<'_> {
     ) -> Outcome<Written> {
         let site = self.site(place).await?;
         let existing = site.existing(name, content.kind());
-        self.may_write(&site, pinning.0, existing.as_ref())?;
+        self.may_write(&site, name, pinning.0, existing.as_ref())?;
         self.catalogue.validate(place.layer(), name, content).map_err(Failure::invalid)?;
         let (pin, until, reason) = self.checked(pinning)?;
         let setting = Setting {
@@ -88,7 +88,7 @@ impl Work<'_> {
     ) -> Outcome<Written> {
         let site = self.site(place).await?;
         let existing = site.existing(name, kind);
-        self.may_write(&site, pinning.0, existing.as_ref())?;
+        self.may_write(&site, name, pinning.0, existing.as_ref())?;
         let existing = existing.ok_or_else(|| no_such_setting(place, name, kind))?;
         let (pin, until, reason) = self.checked(pinning)?;
         let before = self.logged(&existing)?;
@@ -106,7 +106,7 @@ impl Work<'_> {
     ) -> Outcome<Written> {
         let site = self.site(place).await?;
         let existing = site.existing(name, kind);
-        self.may_write(&site, Pin::None, existing.as_ref())?;
+        self.may_write(&site, name, Pin::None, existing.as_ref())?;
         let existing = existing.ok_or_else(|| no_such_setting(place, name, kind))?;
         let before = self.logged(&existing)?;
         Ok(Written { before, ..Written::rows(vec![Write::Drop(site.entry(existing))]) })
@@ -138,9 +138,18 @@ impl Work<'_> {
         Ok(site)
     }
 
-    fn may_write(&self, site: &Site, pin: Pin, existing: Option<&Setting>) -> Outcome<()> {
+    fn may_write(
+        &self,
+        site: &Site,
+        name: &SettingName,
+        pin: Pin,
+        existing: Option<&Setting>,
+    ) -> Outcome<()> {
         let existing = existing.map(|existing| existing.pin_at(self.now));
-        may_write(&self.authority, &site.reach, pin, existing).map_err(Failure::forbidden)
+        may_write(&self.authority, &site.reach, pin, existing).map_err(Failure::forbidden)?;
+        let is_for_users = self.catalogue.descriptor(&name.service).is_ok_and(|known| known.is_for_users);
+        may_write_service(&self.authority, &site.reach, &name.service, is_for_users)
+            .map_err(Failure::forbidden)
     }
 
     fn checked(&self, (pin, until, reason): Pinning) -> Outcome<Pinning> {
