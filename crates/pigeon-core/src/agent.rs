@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 
+use crate::address::Address;
 use crate::delivery::Ports;
 use crate::directory::Status;
 use crate::envelope::{Envelope, Named, Transaction};
@@ -45,6 +46,8 @@ pub struct Agent {
 struct Job<'a> {
     transaction: &'a Arc<Transaction>,
     message: &'a Arc<Message>,
+    /// All of its recipients; none while they are still being named.
+    recipients: Arc<[Address]>,
     /// Whether several copies are made, which then had better be alike.
     has_several: bool,
     is_dry_run: bool,
@@ -119,7 +122,8 @@ impl Agent {
         transaction: &Arc<Transaction>,
     ) -> Result<(), Reply> {
         let announced = Arc::new(Message::announced(recipient.announced_size.unwrap_or(0)));
-        let job = Job { transaction, message: &announced, has_several: false, is_dry_run: false };
+        let recipients = Arc::default();
+        let job = Job { transaction, message: &announced, recipients, has_several: false, is_dry_run: false };
         let mut refused = None;
         for branch in recipient.branches.iter() {
             let reply = match &branch.to {
@@ -164,7 +168,9 @@ impl Agent {
         let began = self.ports.clock.elapsed();
         let at = self.ports.clock.now();
         let branches = envelope.recipients.iter().map(|recipient| recipient.branches.len()).sum::<usize>();
-        let job = Job { transaction: &envelope.transaction, message, has_several: branches > 1, is_dry_run };
+        let recipients = envelope.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+        let (transaction, has_several) = (&envelope.transaction, branches > 1);
+        let job = Job { transaction, message, recipients, has_several, is_dry_run };
         let finished = self.finished_branches(&job, envelope).await;
         let mut walks = Vec::with_capacity(branches);
         for recipient in &envelope.recipients {

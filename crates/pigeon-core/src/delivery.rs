@@ -40,6 +40,7 @@ pub struct Delivery {
     pub(crate) transaction: Arc<Transaction>,
     pub(crate) message: Arc<Message>,
     pub(crate) recipient: Address,
+    pub(crate) recipients: Arc<[Address]>,
     pub(crate) account: Arc<Account>,
     pub(crate) detail: Option<String>,
     pub(crate) service: &'static str,
@@ -108,6 +109,13 @@ impl Delivery {
     #[must_use]
     pub fn recipient(&self) -> &Address {
         &self.recipient
+    }
+
+    /// Every recipient that the MTA named for the message, this one among them: for scanners, which work once for
+    /// all. None at `RCPT TO`, where they are not all known.
+    #[must_use]
+    pub fn recipients(&self) -> &[Address] {
+        &self.recipients
     }
 
     /// The address of the account that the message is for.

@@ -2,6 +2,7 @@
 
 use pigeon_core::service::Descriptor;
 
+use crate::antispam::Antispam;
 use crate::archive::Archive;
 use crate::duplicate::Duplicate;
 use crate::forward::Forward;
@@ -20,6 +21,7 @@ use crate::vacation::Vacation;
 ///   - `quota` asks whether there is room before anything else is done.
 /// - Inspect
 ///   - `lists` says whose mail is allowed or blocked, before anything judges what it holds.
+///   - `antispam` acts on that and on the scanner's score.
 ///   - `headers` edits the header before anyone decides by it.
 /// - Decide
 ///   - `subaddress` names a folder.
@@ -32,6 +34,7 @@ use crate::vacation::Vacation;
 pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Quota>(),
     Descriptor::of::<Lists>(),
+    Descriptor::of::<Antispam>(),
     Descriptor::of::<Headers>(),
     Descriptor::of::<Subaddress>(),
     Descriptor::of::<Sieve>(),

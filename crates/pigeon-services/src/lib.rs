@@ -3,6 +3,7 @@
 //! A new one begins as a copy of [`template`]: settings, logic and tests in one file, one line in the catalogue.
 
 pub mod address_list;
+pub mod antispam;
 pub mod archive;
 pub mod breaker;
 pub mod catalogue;

@@ -165,8 +165,6 @@ pub struct OneShot {
     pub spool: Arc<dyn Spool>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Whether the delivery itself talks over sockets; sending what it released always does.
-    pub uses_sockets: bool,
     state: Arc<dyn NodeState>,
     outbox: Outbox,
 }
@@ -179,24 +177,16 @@ impl OneShot {
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let catalogue = Arc::new(catalogue(config, &clock));
-        // No service talks to another program; directory and State may be files.
-        let mut uses_sockets = config.shared_state_url()?.is_some();
         let lookups: Arc<dyn Directory> = match config.directory_url()? {
             DirectoryUrl::Sqlite(path) => {
                 Arc::new(KeptLookups::new(&path, &config.state, Arc::clone(&catalogue)))
             }
-            DirectoryUrl::Sql(url) => {
-                uses_sockets = true;
-                Arc::new(open_sql_directory(*url, &catalogue, Mode::OneShot)?)
-            }
-            DirectoryUrl::Ldap(options) => {
-                uses_sockets = true;
-                Arc::new(LdapDirectory::open(*options, Arc::clone(&catalogue))?)
-            }
+            DirectoryUrl::Sql(url) => Arc::new(open_sql_directory(*url, &catalogue, Mode::OneShot)?),
+            DirectoryUrl::Ldap(options) => Arc::new(LdapDirectory::open(*options, Arc::clone(&catalogue))?),
         };
         let Delivering { state, spool, outbox, agent, .. } =
             Delivering::open(config, Mode::OneShot, None, &catalogue, lookups)?;
-        Ok(Self { agent, spool, clock, uses_sockets, state, outbox })
+        Ok(Self { agent, spool, clock, state, outbox })
     }
 
     /// Whether something is to leave: it is handed over by [`finish`](Self::finish).

@@ -154,6 +154,7 @@ impl Agent {
             transaction: Arc::clone(job.transaction),
             message: Arc::clone(job.message),
             recipient: recipient.address.clone(),
+            recipients: Arc::clone(&job.recipients),
             account,
             detail,
             service: "",

@@ -62,17 +62,12 @@ fn deliver(arguments: &Arguments) -> anyhow::Result<Ended> {
         clock: Arc::clone(&site.clock),
         default_domain: config.default_domain(),
     };
-    let with_sockets = || Builder::new_current_thread().enable_all().build();
-    // Without sockets to wait for, the runtime asks the system for nothing: every delivery would wait for that.
-    let mut runtime =
-        if site.uses_sockets { with_sockets() } else { Builder::new_current_thread().enable_time().build() }?;
+    // Scanners and databases are behind sockets; which of them a message needs is known only on the way.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(pipe::deliver(&pipe, arguments, &mut std::io::stdin()));
     if !site.has_released() {
         // Nothing is left to do: closing everything in order would only cost time.
         std::process::exit(i32::from(end(&ended)));
-    }
-    if !site.uses_sockets {
-        runtime = with_sockets()?;
     }
     runtime.block_on(site.finish());
     runtime.shutdown_background();
