@@ -101,4 +101,3 @@ async fn read_request(connection: &mut (impl AsyncRead + Unpin)) -> String {
         }
     }
 }
-
