@@ -5,6 +5,7 @@
 pub mod address_list;
 pub mod antispam;
 pub mod archive;
+pub mod antivirus;
 pub mod breaker;
 pub mod catalogue;
 pub mod duplicate;
