@@ -18,6 +18,7 @@ mod session;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use pigeon_core::delivery::Delivery;
 use pigeon_core::fault::{Fault, Reply};
 use pigeon_core::folder::Folder;
@@ -135,7 +136,7 @@ pub enum WhenDown {
     Pass,
 }
 
-/// Has every message scanned for viruses by ClamAV (clamd), once for all its recipients.
+/// Has every message scanned for viruses by `ClamAV` (clamd), once for all its recipients.
 ///
 /// Infected mail is kept in a folder of its own, marked, refused or thrown away, as the recipient's settings say, and
 /// people can be told. A header field X-Virus-Status says what was found; one that came with the mail is taken away, so
@@ -262,6 +263,9 @@ impl Service for Antivirus {
     }
 }
 
+/// A scan that was begun.
+struct Pending(Shared<BoxFuture<'static, Verdict>>);
+
 impl Antivirus {
     /// What the scanner says: asked once for all recipients, in a task of its own, so that a recipient with little time
     /// takes nothing from the others.
@@ -270,14 +274,20 @@ impl Antivirus {
         let start = || async {
             let (scanner, scanned) = (Arc::clone(&self.scanner), Arc::clone(message));
             let task = tokio::spawn(async move { scanner.scan(&scanned).await });
-            task.map(|ended| ended.unwrap_or_else(|error| Verdict::Unavailable(error.to_string()))).shared()
+            let verdict =
+                task.map(|ended| ended.unwrap_or_else(|error| Verdict::Unavailable(error.to_string())));
+            Pending(verdict.boxed().shared())
         };
-        let scan = message.once("antivirus", start).await;
-        (*scan).clone().await
+        message.once("antivirus", start).await.0.clone().await
     }
 
     /// Does with an infected message what the recipient's settings say, and tells people.
-    async fn infected(&self, settings: &Settings, delivery: &mut Delivery, name: &str) -> Result<Next, Fault> {
+    async fn infected(
+        &self,
+        settings: &Settings,
+        delivery: &mut Delivery,
+        name: &str,
+    ) -> Result<Next, Fault> {
         set_facts(delivery, "infected", reply::level(name));
         delivery.set_fact("virus.name", Value::from(name));
         delivery.decided_by("action");

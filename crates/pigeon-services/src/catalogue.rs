@@ -3,6 +3,7 @@
 use pigeon_core::service::Descriptor;
 
 use crate::antispam::Antispam;
+use crate::antivirus::Antivirus;
 use crate::archive::Archive;
 use crate::duplicate::Duplicate;
 use crate::forward::Forward;
@@ -22,6 +23,7 @@ use crate::vacation::Vacation;
 /// - Inspect
 ///   - `lists` says whose mail is allowed or blocked, before anything judges what it holds.
 ///   - `antispam` acts on that and on the scanner's score.
+///   - `antivirus` looks for viruses, whoever sent them: where infected mail is kept, its word comes last.
 ///   - `headers` edits the header before anyone decides by it.
 /// - Decide
 ///   - `subaddress` names a folder.
@@ -35,6 +37,7 @@ pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Quota>(),
     Descriptor::of::<Lists>(),
     Descriptor::of::<Antispam>(),
+    Descriptor::of::<Antivirus>(),
     Descriptor::of::<Headers>(),
     Descriptor::of::<Subaddress>(),
     Descriptor::of::<Sieve>(),
@@ -149,6 +152,8 @@ mod tests {
         for service in SERVICES {
             world.set("system", &format!("{}.enabled", service.name), true);
         }
+        // No scanner runs here.
+        world.set("system", "antivirus.when_down", "pass");
         let receipt = world.mail("bob@example.net", "ann@example.org", "Subject: hi\n\nhello\n").await;
         assert_eq!(receipt.outcome.text(), "stored in INBOX");
         let steps: Vec<&str> = receipt.branches[0].steps.iter().map(|step| &*step.service).collect();

@@ -20,7 +20,7 @@ const MAX_ADDRESSES: usize = 100;
 /// Sends every message on to other addresses.
 ///
 /// Whether that is allowed, to how many addresses, and whether the sender is rewritten (SRS) say the
-/// settings `redirect.allowed`, `redirect.max_targets` and `redirect.srs_domain`.
+/// settings `redirect.allowed`, `redirect.max_targets` and `redirect.srs_domain`. Infected mail is not sent on.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Settings {
@@ -68,6 +68,10 @@ impl Service for Forward {
         if others.is_empty() {
             delivery.reason("there is no address to send to: the mail is kept");
             delivery.decided_by("to");
+            return Ok(Next::Continue);
+        }
+        if delivery.fact("virus.status").is_some_and(|status| status == "infected") {
+            delivery.reason("not sent on: the message is infected");
             return Ok(Next::Continue);
         }
         let list: Vec<String> = others.iter().map(ToString::to_string).collect();

@@ -4,8 +4,8 @@
 
 pub mod address_list;
 pub mod antispam;
-pub mod archive;
 pub mod antivirus;
+pub mod archive;
 pub mod breaker;
 pub mod catalogue;
 pub mod duplicate;

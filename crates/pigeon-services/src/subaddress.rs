@@ -100,6 +100,11 @@ impl Service for Subaddress {
             delivery.reason("the address has no detail");
             return Ok(Next::Continue);
         };
+        if let Some(folder) = delivery.keep_folder() {
+            let reason = format!("an earlier service keeps it in {folder}");
+            delivery.reason(reason);
+            return Ok(Next::Continue);
+        }
         let named = match settings.folder(&detail) {
             Ok(folder) => folder,
             Err(why) => {

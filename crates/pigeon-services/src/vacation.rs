@@ -213,6 +213,9 @@ impl Settings {
         if let Some(end) = self.end.as_ref().filter(|end| now >= end.behind()) {
             return Err((format!("it ended on {}", end.text), Some("end")));
         }
+        if delivery.fact("virus.status").is_some_and(|status| status == "infected") {
+            return Err(("the message is infected".to_owned(), None));
+        }
         // RFC 3834 §2: no response to the null sender, to lists, to other responses.
         let sender = personal::answerable_sender(delivery).map_err(|why| (why, None))?;
         let own = self.own_addresses(delivery);

@@ -92,7 +92,8 @@ mod tests {
         check("tcp:127.0.0.1:3310", "tcp://127.0.0.1:3310");
         check("[::1]:3310", "tcp://[::1]:3310");
         let long = format!("unix:/{}", "x".repeat(108));
-        for text in ["", "clamd", "unix:run/x", "unix:/", &long, "host:0", "::1:3310", "tcp://:3310", "tcp://a/b:1"]
+        for text in
+            ["", "clamd", "unix:run/x", "unix:/", &long, "host:0", "::1:3310", "tcp://:3310", "tcp://a/b:1"]
         {
             let error = text.parse::<ServerAddress>().unwrap_err();
             assert!(error.contains("write unix:/run/clamav/clamd.ctl"), "{text}: {error}");

@@ -50,6 +50,14 @@ struct Teller<'a> {
     hostname: &'a str,
 }
 
+/// What a notice says, and what it answers.
+struct Words<'a> {
+    subject: &'a str,
+    text: &'a str,
+    auto_submitted: &'static str,
+    thread: Option<(String, Vec<String>)>,
+}
+
 impl Teller<'_> {
     fn tell_recipient(&self, delivery: &mut Delivery) {
         let account = delivery.account_address().clone();
@@ -116,7 +124,8 @@ impl Teller<'_> {
             value(delivery, "Message-ID"),
         );
         let thread = compose::thread(&raw_value(delivery, "Message-ID"), &raw_value(delivery, "References"));
-        let notice = self.draft(delivery, &sender, SENDER_SUBJECT, &text, ("auto-replied", thread));
+        let words = Words { subject: SENDER_SUBJECT, text: &text, auto_submitted: "auto-replied", thread };
+        let notice = self.draft(delivery, &sender, words);
         delivery.reason(format!("told {sender}"));
         delivery.answer(sender, "virus", notice);
         Ok(())
@@ -126,29 +135,23 @@ impl Teller<'_> {
     fn notice(&self, delivery: &Delivery, to: &Address) -> String {
         let subject = self.filled(&self.settings.notice_subject, delivery);
         let text = self.filled(&self.settings.notice_text, delivery);
-        self.draft(delivery, to, &subject, &text, ("auto-generated", None))
+        let words = Words { subject: &subject, text: &text, auto_submitted: "auto-generated", thread: None };
+        self.draft(delivery, to, words)
     }
 
-    fn draft(
-        &self,
-        delivery: &Delivery,
-        to: &Address,
-        subject: &str,
-        text: &str,
-        (auto_submitted, thread): (&'static str, Option<(String, Vec<String>)>),
-    ) -> String {
+    fn draft(&self, delivery: &Delivery, to: &Address, words: Words<'_>) -> String {
         let now = delivery.now();
         let parts = [delivery.transaction().id.as_str(), &delivery.account_address().key(), &to.key()];
         Draft {
             from_name: "",
             from: &self.postmaster,
             to,
-            subject: compose::text_tokens(&subject.replace(['\r', '\n'], " ")),
+            subject: compose::text_tokens(&words.subject.replace(['\r', '\n'], " ")),
             date: now,
             message_id: compose::message_id("antivirus", now, &parts, self.hostname),
-            auto_submitted,
-            thread,
-            text,
+            auto_submitted: words.auto_submitted,
+            thread: words.thread,
+            text: words.text,
         }
         .write()
     }

@@ -98,13 +98,25 @@ mod tests {
                 "clamd looked at a part of it only: Heuristics.Limits.Exceeded.MaxFileSize".to_owned(),
             ),
         );
-        check("7: stream: Can't allocate memory ERROR", Reply::Failed("stream: Can't allocate memory".to_owned()));
+        check(
+            "7: stream: Can't allocate memory ERROR",
+            Reply::Failed("stream: Can't allocate memory".to_owned()),
+        );
         check("UNKNOWN COMMAND ERROR", Reply::Failed("UNKNOWN COMMAND".to_owned()));
     }
 
     #[test]
     fn anything_else_is_no_answer() {
-        for line in ["", "7: ", "stream: OK", "8: stream: OK", "7: stream: OK\0", "7: stream: OK ", "7: OK", "HTTP/1.1 200 OK"] {
+        for line in [
+            "",
+            "7: ",
+            "stream: OK",
+            "8: stream: OK",
+            "7: stream: OK\0",
+            "7: stream: OK ",
+            "7: OK",
+            "HTTP/1.1 200 OK",
+        ] {
             let is_clean = parse(line.as_bytes(), 7) == Ok(Reply::Clean);
             // Blanks at the end are nobody's words.
             assert_eq!(is_clean, line.trim_end() == "7: stream: OK", "{line:?}");

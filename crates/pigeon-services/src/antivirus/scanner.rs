@@ -20,6 +20,9 @@ use crate::octets::Octets;
 /// How long a connection is kept without work: clamd ends sessions itself after 30 s (`IdleTimeout`, `ReadTimeout`).
 const MAX_IDLE: Duration = Duration::from_secs(20);
 
+/// Messages up to this many octets are not too large for any clamd: one that drops them has another reason.
+const NEVER_TOO_LARGE: u64 = 1 << 20;
+
 /// What became of scanning one message: the same for all its recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -123,7 +126,8 @@ impl Server {
 
     /// One scan; the error says what went wrong, where, and what to look at.
     async fn scan(&self, message: &Arc<Message>) -> Result<Reply, String> {
-        let Ok(_permit) = with_limit(&*self.clock, self.answer_limit, self.connections.acquire()).await else {
+        let Ok(_permit) = with_limit(&*self.clock, self.answer_limit, self.connections.acquire()).await
+        else {
             return Err(format!(
                 "all connections to clamd at {} were busy for {} ms: see antivirus.connections, and MaxThreads of clamd",
                 self.name,
@@ -172,9 +176,12 @@ impl Server {
         // Once more: it may have been restarted meanwhile.
         let mut session = self.connect().await?;
         match session.scan(message).await {
-            Err(Broken::Sending(_)) if self.answers().await => Ok(Reply::TooLarge(
-                "clamd drops it while it is sent: see StreamMaxLength of clamd".to_owned(),
-            )),
+            Err(broken)
+                if broken.is_cut_short() && message.size() > NEVER_TOO_LARGE && self.answers().await =>
+            {
+                let why = "clamd drops it while it is sent: see StreamMaxLength of clamd";
+                Ok(Reply::TooLarge(why.to_owned()))
+            }
             done => self.finish(session, done),
         }
     }
@@ -226,7 +233,11 @@ impl Server {
                 format!("no connection within {} ms", self.connect_limit.as_millis()),
             ),
         };
-        Err(Trouble::Server(format!("clamd at {} cannot be reached: {error}: {}", self.name, self.advice(&error))))
+        Err(Trouble::Server(format!(
+            "clamd at {} cannot be reached: {error}: {}",
+            self.name,
+            self.advice(&error)
+        )))
     }
 
     /// What to do about a connection that cannot be made.
@@ -262,9 +273,11 @@ impl Server {
             Ok(Ok(version)) if version.starts_with("ClamAV") => Ok(format!("{}: {version}", self.name)),
             Ok(Ok(said)) => Err(format!("{} answers {said:?}: is it clamd that listens there?", self.name)),
             Ok(Err(trouble)) => Err(trouble),
-            Err(_) => {
-                Err(format!("clamd at {} gave no answer within {} ms", self.name, self.answer_limit.as_millis()))
-            }
+            Err(_) => Err(format!(
+                "clamd at {} gave no answer within {} ms",
+                self.name,
+                self.answer_limit.as_millis()
+            )),
         }
     }
 }

@@ -16,8 +16,8 @@ use super::reply::{self, MAX_REPLY_OCTETS, Reply};
 
 /// Pieces below this are put together before they are sent.
 const SMALL_OCTETS: usize = 16 * 1024;
-/// How much of a spooled message is read at once.
-const SPOOL_OCTETS: usize = 256 * 1024;
+/// How much of a spooled message is read at once, and the longest chunk that is sent.
+const CHUNK_OCTETS: usize = 256 * 1024;
 
 /// Why a scan did not come to an answer.
 #[derive(Debug)]
@@ -30,6 +30,17 @@ pub(super) enum Broken {
     Garbage(String),
     /// The spooled message cannot be read.
     Spool(io::Error),
+}
+
+impl Broken {
+    /// Whether the server ended the connection before it had read all of the message: the system tells that by a reset.
+    pub(super) fn is_cut_short(&self) -> bool {
+        match self {
+            Self::Sending(_) => true,
+            Self::Waiting(error) => error.kind() == io::ErrorKind::ConnectionReset,
+            Self::Garbage(_) | Self::Spool(_) => false,
+        }
+    }
 }
 
 /// A Unix socket or a TCP connection.
@@ -89,7 +100,7 @@ impl Session {
         self.send_piece(message.head(), &mut out).await?;
         match message.body() {
             Body::Memory(pieces) => {
-                for piece in pieces {
+                for piece in pieces.iter().flat_map(|piece| piece.chunks(CHUNK_OCTETS)) {
                     self.send_piece(piece, &mut out).await?;
                 }
             }
@@ -101,7 +112,7 @@ impl Session {
 
     /// Reads the spool file off the runtime's threads, a piece at a time.
     async fn send_spooled(&mut self, message: &Arc<Message>, out: &mut BytesMut) -> Result<(), Broken> {
-        let (mut buffer, mut offset) = (vec![0; SPOOL_OCTETS], 0);
+        let (mut buffer, mut offset) = (vec![0; CHUNK_OCTETS], 0);
         loop {
             let reader = Arc::clone(message);
             let read = tokio::task::spawn_blocking(move || {
