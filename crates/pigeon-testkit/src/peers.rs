@@ -32,10 +32,12 @@ pub mod postfix;
 pub mod postgres;
 mod pristine;
 mod processes;
+pub mod rspamd;
 pub mod sendmail;
 mod server;
 pub mod sink;
 pub mod slapd;
+pub mod spamd;
 mod stream;
 pub mod tools;
 mod watch;
@@ -53,9 +55,11 @@ pub use namespaces::Namespaces;
 pub use port::Port;
 pub use postfix::{Postfix, PostfixOptions, QueuedMessage, QueuedRecipient};
 pub use postgres::{Postgres, PostgresAuth, PostgresOptions};
+pub use rspamd::Rspamd;
 pub use sendmail::{Sendmail, SendmailOptions};
 pub use sink::{SinkMessage, SinkStage, SmtpSink};
 pub use slapd::{Slapd, SlapdOptions};
+pub use spamd::Spamd;
 
 /// How long a peer may take until it answers its protocol, and a check until it holds.
 pub const PATIENCE: Duration = Duration::from_secs(30);

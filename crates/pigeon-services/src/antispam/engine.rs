@@ -45,6 +45,8 @@ pub(super) struct Client {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Report {
     pub(super) score: f64,
+    /// What the scanner wants to be done whatever the score is.
+    pub(super) forced: Option<String>,
     /// The rules that fired, those that say most first.
     pub(super) symbols: Vec<String>,
     /// Fields that the scanner wants to be there: name, value, and whether on top.

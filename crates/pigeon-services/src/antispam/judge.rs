@@ -90,6 +90,10 @@ pub(super) fn judge(settings: &Settings, finding: &Finding, listed: Option<&List
         Action::Discard => Fate::Discard,
         Action::Reject => Fate::Reject,
     };
+    let is_forced = match finding {
+        Finding::Scanned(report) => report.forced.is_some() && report.score < settings.threshold,
+        Finding::TooLarge(_) | Finding::Down(_) => false,
+    };
     let measured = score.map(|score| percent(score, settings.threshold));
     let (fate, percent) = match listed {
         Some(Listed::Allowed(entry)) => {
@@ -100,6 +104,10 @@ pub(super) fn judge(settings: &Settings, finding: &Finding, listed: Option<&List
         Some(Listed::Blocked(entry)) => {
             reason.extend(["; spam, the sender is blocked: ", entry]);
             keys.retain(|key| *key != "threshold");
+            keys.push("action");
+            (by_action, Some(100))
+        }
+        None if is_forced => {
             keys.push("action");
             (by_action, Some(100))
         }
@@ -124,6 +132,9 @@ pub(super) fn judge(settings: &Settings, finding: &Finding, listed: Option<&List
 /// `score 7.3 of 6.0: RULE, OTHER`
 fn scored(settings: &Settings, report: &Report) -> String {
     let mut text = format!("score {} of {}", number(report.score), number(settings.threshold));
+    if let Some(action) = &report.forced {
+        text.extend([", the scanner says ", action]);
+    }
     let top: Vec<&str> = report.symbols.iter().take(TOP_SYMBOLS).map(String::as_str).collect();
     if !top.is_empty() {
         text.extend([": ", &top.join(", ")]);
@@ -214,6 +225,19 @@ mod tests {
         let untested = judge(&Settings::default(), &Finding::TooLarge(7), None);
         assert_eq!((untested.level(), untested.percent, untested.is_spam()), (0, None, false));
         assert_eq!(untested.reason, "not scanned: larger than 7 octets");
+    }
+
+    #[test]
+    fn what_the_scanner_forces_is_spam() {
+        let report = Report { score: 0.0, forced: Some("reject".to_owned()), ..Report::default() };
+        let finding = Finding::Scanned(report);
+        let found = judge(&Settings::default(), &finding, None);
+        assert_eq!(
+            (found.fate, found.level(), found.reason.as_str()),
+            (Fate::File, 10, "score 0.0 of 6.0, the scanner says reject")
+        );
+        let allowed = Listed::Allowed("bob@example.net".to_owned());
+        assert_eq!(judge(&Settings::default(), &finding, Some(&allowed)).fate, Fate::Pass);
     }
 
     #[test]

@@ -132,8 +132,9 @@ impl Engine for Rspamd {
             let (status, answer) = self.post(job, path, headers).await?;
             match status.as_u16() {
                 200 => Ok(Learned::New),
-                // 208: it was learned as such; 204: its statistics are sure of it already.
+                // It says so in words, with 404 in some versions and 208 or 204 in others.
                 204 | 208 => Ok(Learned::Known),
+                404 if String::from_utf8_lossy(&answer).contains("already learned") => Ok(Learned::Known),
                 401 | 403 => Err(Problem::of_message(
                     "refuses the password: set antispam.learn_password to that of rspamd's controller",
                 )),
@@ -186,13 +187,23 @@ fn report(answer: &[u8]) -> Result<Report, Problem> {
         .map_err(|error| Problem::of_server(format!("answered what is no JSON: {error}")))?;
     let score = answer.get("score").and_then(Value::as_f64).filter(|score| score.is_finite());
     let score = score.ok_or_else(|| Problem::of_server("answered without a score"))?;
+    let forced = forced(&answer, score);
     let milter = answer.get("milter");
     Ok(Report {
         score,
+        forced,
         symbols: symbols(answer.get("symbols")),
         add: milter.and_then(|milter| milter.get("add_headers")).map(added).unwrap_or_default(),
         remove: milter.and_then(|milter| milter.get("remove_headers")).map(removed).unwrap_or_default(),
     })
+}
+
+/// Some modules of rspamd settle what is to be done whatever the score is. Where the score itself says so, it is the
+/// recipients' to judge.
+fn forced(answer: &Value, score: f64) -> Option<String> {
+    let action = answer.get("action").and_then(Value::as_str)?;
+    let required = answer.get("required_score").and_then(Value::as_f64).unwrap_or(f64::MAX);
+    (matches!(action, "reject" | "discard" | "quarantine") && score < required).then(|| action.to_owned())
 }
 
 /// The rules that fired, by how much each says.
