@@ -53,7 +53,11 @@ impl Clock for Still {
 }
 
 fn open(path: &Path) -> SqliteDirectory {
-    let tools = Tools { clock: Arc::new(Still), hostname: "mx.example.org".into() };
+    let tools = Tools {
+        clock: Arc::new(Still),
+        hostname: "mx.example.org".into(),
+        spool: Arc::new(pigeon_core::ports::spool::NoSpool),
+    };
     let catalogue = Arc::new(Catalogue::new(&[], tools));
     SqliteDirectory::open(path, catalogue, Blocking::Inline).expect("the directory opens")
 }

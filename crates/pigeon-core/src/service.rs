@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::delivery::Delivery;
 use crate::fault::Fault;
 use crate::outcome::Next;
+use crate::ports::spool::Spool;
 use crate::setting::{Content, Layer, lowercase_names};
 
 pub use catalogue::{Catalogue, HIDDEN};
@@ -55,6 +56,8 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
     /// The name of this host in messages and Message-IDs.
     pub hostname: Arc<str>,
+    /// Where large messages go that services make or take in.
+    pub spool: Arc<dyn Spool>,
 }
 
 /// A delivery module.

@@ -5,6 +5,7 @@ use pigeon_core::service::Descriptor;
 use crate::antispam::Antispam;
 use crate::antivirus::Antivirus;
 use crate::archive::Archive;
+use crate::command::Command;
 use crate::duplicate::Duplicate;
 use crate::forward::Forward;
 use crate::headers::Headers;
@@ -25,6 +26,7 @@ use crate::vacation::Vacation;
 ///   - `antispam` acts on that and on the scanner's score.
 ///   - `antivirus` looks for viruses, whoever sent them: where infected mail is kept, its word comes last.
 ///   - `headers` edits the header before anyone decides by it.
+///   - `command` runs programs over what the steps before made of the message.
 /// - Decide
 ///   - `subaddress` names a folder.
 ///   - `sieve` files, forwards and answers.
@@ -39,6 +41,7 @@ pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Antispam>(),
     Descriptor::of::<Antivirus>(),
     Descriptor::of::<Headers>(),
+    Descriptor::of::<Command>(),
     Descriptor::of::<Subaddress>(),
     Descriptor::of::<Sieve>(),
     Descriptor::of::<Forward>(),

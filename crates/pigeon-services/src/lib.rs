@@ -8,6 +8,7 @@ pub mod antivirus;
 pub mod archive;
 pub mod breaker;
 pub mod catalogue;
+pub mod command;
 pub mod duplicate;
 pub mod forward;
 pub mod headers;

@@ -41,6 +41,7 @@ use pigeon_core::message::Message;
 use pigeon_core::plan::Recipient;
 use pigeon_core::planner::Planner;
 use pigeon_core::ports::mailstore::{MailboxPath, Usage};
+use pigeon_core::ports::spool::NoSpool;
 use pigeon_core::receipt::Receipt;
 use pigeon_core::service::{Catalogue, Descriptor, Tools};
 use pigeon_core::setting::{Content, Pin, Range};
@@ -84,7 +85,8 @@ impl World {
         let mailstore = Arc::new(MemoryMailStore::default());
         let nodes = Arc::new(MemoryNodes::default());
         let clock = Arc::new(TestClock::default());
-        let tools = Tools { clock: Arc::clone(&clock) as _, hostname: HOSTNAME.into() };
+        let tools =
+            Tools { clock: Arc::clone(&clock) as _, hostname: HOSTNAME.into(), spool: Arc::new(NoSpool) };
         let catalogue = Arc::new(Catalogue::new(services, tools));
         let planner = Planner::new(Arc::clone(&directory) as _, catalogue);
         let ports = Ports {

@@ -2,11 +2,15 @@
 
 use std::process::ExitCode;
 
+use pigeon_services::command::sandbox;
 use pigeondeliver::cli::{self, deliver};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> =
         std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    if sandbox::is_asked_for(&arguments) {
+        return sandbox::run(&arguments);
+    }
     match deliver::is_asked_for(&arguments) {
         Some((dialect, arguments)) => deliver::run(dialect, arguments),
         None => cli::main(),

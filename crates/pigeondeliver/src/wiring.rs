@@ -142,8 +142,7 @@ impl Delivering {
         let mailstore: Arc<dyn MailStore> = Arc::new(open_mailstore(config, mode, owner)?);
         let outbox_config = OutboxConfig { submit: config.outbox.submit.clone(), hello: config.hostname() };
         let outbox = Outbox::new(Arc::clone(&state) as Arc<dyn OutboxStore>, &outbox_config)?;
-        let spool: Arc<dyn Spool> =
-            Arc::new(DiskSpool::new(config.state.join("spool"), config.mail.spool_threshold));
+        let spool = Arc::clone(&catalogue.tools().spool);
         let capacity = if mode == Mode::Server { KEPT_ADDRESSES } else { 100 };
         let planner = Planner::with_capacity(lookups, Arc::clone(catalogue), capacity);
         let ports = Ports {
@@ -256,7 +255,8 @@ fn open_sql_directory(url: SqlUrl, catalogue: &Arc<Catalogue>, mode: Mode) -> an
 /// The services and groups of settings of this program.
 #[must_use]
 pub fn catalogue(config: &Config, clock: &Arc<dyn Clock>) -> Catalogue {
-    let tools = Tools { clock: Arc::clone(clock), hostname: config.hostname().into() };
+    let spool = Arc::new(spool(config));
+    let tools = Tools { clock: Arc::clone(clock), hostname: config.hostname().into(), spool };
     Catalogue::new(SERVICES, tools)
 }
 
@@ -264,6 +264,10 @@ pub fn catalogue(config: &Config, clock: &Arc<dyn Clock>) -> Catalogue {
 #[must_use]
 pub fn descriptors() -> Vec<Descriptor> {
     CORE_GROUPS.iter().chain(SERVICES).copied().collect()
+}
+
+fn spool(config: &Config) -> DiskSpool {
+    DiskSpool::new(config.state.join("spool"), config.mail.spool_threshold)
 }
 
 fn open_mailstore(config: &Config, mode: Mode, owner: Option<Owner>) -> anyhow::Result<Maildir> {

@@ -74,7 +74,7 @@ impl Service for Spanning {
 fn catalogue() -> Catalogue {
     Catalogue::new(
         &[Descriptor::of::<Spanning>()],
-        Tools { clock: Arc::new(Still), hostname: "mx.example.org".into() },
+        Tools { clock: Arc::new(Still), hostname: "mx.example.org".into(), spool: Arc::new(crate::ports::spool::NoSpool) },
     )
 }
 

@@ -51,7 +51,14 @@ pub struct Fixture {
 /// keys depend on each other.
 #[must_use]
 pub fn catalogue(clock: Arc<TestClock>) -> Arc<Catalogue> {
-    Arc::new(Catalogue::new(&[settings::SPAN], Tools { clock, hostname: "mx.example.org".into() }))
+    Arc::new(Catalogue::new(
+        &[settings::SPAN],
+        Tools {
+            clock,
+            hostname: "mx.example.org".into(),
+            spool: Arc::new(pigeon_core::ports::spool::NoSpool),
+        },
+    ))
 }
 
 /// Runs the whole suite; `make` makes a new empty directory each time, with a clock that the suite moves.

@@ -90,7 +90,11 @@ impl Site {
     }
 
     fn planner(&self) -> Planner {
-        let tools = Tools { clock: Arc::new(RealClock(Instant::now())), hostname: "mx.example.org".into() };
+        let tools = Tools {
+            clock: Arc::new(RealClock(Instant::now())),
+            hostname: "mx.example.org".into(),
+            spool: Arc::new(pigeon_core::ports::spool::NoSpool),
+        };
         let catalogue = Arc::new(Catalogue::new(SERVICES, tools));
         let url: SqlUrl = self.url.parse().expect("a postgres:// URL");
         let directory = SqlDirectory::open(url, Arc::clone(&catalogue), SqlOptions::default());

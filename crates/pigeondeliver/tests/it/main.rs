@@ -5,6 +5,8 @@ mod cli;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod command;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod docs;
