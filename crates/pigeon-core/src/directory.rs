@@ -299,6 +299,27 @@ pub enum Change {
         /// Its value or its range.
         kind: ContentKind,
     },
+    /// Another change, if values at one place are still as somebody saw them: for whoever changes a part of a value.
+    IfWritten {
+        /// Where.
+        place: Place,
+        /// What was seen there, none where nothing was written.
+        seen: Vec<(SettingName, Option<serde_json::Value>)>,
+        /// The change; only this is kept in the log.
+        then: Box<Change>,
+    },
+}
+
+impl Change {
+    /// The change itself, without what it depends on.
+    #[must_use]
+    pub fn unconditional(&self) -> &Self {
+        let mut change = self;
+        while let Self::IfWritten { then: inner, .. } = change {
+            change = inner;
+        }
+        change
+    }
 }
 
 /// A row of the change log.

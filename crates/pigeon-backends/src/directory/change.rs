@@ -29,7 +29,7 @@ pub(crate) async fn apply(
 ) -> Outcome<Applied> {
     let mut work = Work::begin(rows, catalogue, actor).await?;
     let written = work.make(change).await?;
-    let kept = catalogue.change_without_secret(change.clone());
+    let kept = catalogue.change_without_secret(change.unconditional().clone());
     let log = work.log(redacted(serde_json::to_value(kept))?, written.before, written.after);
     let seq = rows.commit(log, written.writes).await?;
     Ok(Applied { seq, notes: written.notes, orphans: written.orphans })
@@ -115,6 +115,10 @@ impl<'a> Work<'a> {
                 self.set_pin(place, name, *kind, (*pin, *until, reason.clone())).await
             }
             Change::Unset { place, name, kind } => self.unset(place, name, *kind).await,
+            Change::IfWritten { place, seen, then } => {
+                self.is_written(place, seen).await?;
+                Box::pin(self.make(then)).await
+            }
         }
     }
 

@@ -39,6 +39,9 @@ pub enum DirectoryError {
     /// The person may not do this.
     #[error("{0}")]
     Forbidden(String),
+    /// What the change depends on is not as it was seen: whoever asked looks again, and may try anew.
+    #[error("{0} was changed by somebody else meanwhile: look at it again")]
+    Changed(String),
     /// The change itself makes no sense; says what is wrong and what is allowed.
     #[error("{0}")]
     Invalid(String),

@@ -206,10 +206,10 @@ impl Catalogue {
     /// The change as logs may show it.
     #[must_use]
     pub fn change_without_secret(&self, mut change: Change) -> Change {
-        if let Change::Set { name, content, .. } = &mut change
-            && self.is_secret(name)
-        {
-            *content = hidden_content(content);
+        match &mut change {
+            Change::Set { name, content, .. } if self.is_secret(name) => *content = hidden_content(content),
+            Change::IfWritten { .. } => return self.change_without_secret(change.unconditional().clone()),
+            _ => {}
         }
         change
     }

@@ -86,6 +86,7 @@ pub async fn directory_contract(make: impl Fn(Arc<TestClock>) -> Fixture) {
     settings::ranges_bind_inner_layers(&site()).await;
     settings::pins_change_and_lapse(&site()).await;
     settings::values_that_contradict_each_other_are_refused(&site()).await;
+    settings::changes_depend_on_what_was_seen(&site()).await;
     settings::secrets_are_in_no_log_and_no_refusal(&site()).await;
     feed::every_change_tells_exactly_what_it_touched(&site()).await;
     feed::a_quiet_feed_is_empty(&site()).await;
@@ -94,6 +95,7 @@ pub async fn directory_contract(make: impl Fn(Arc<TestClock>) -> Fixture) {
     transfer::imports_are_checked(&site()).await;
     load::names_change_under_load(&site()).await;
     load::many_handles_write_at_once(&site()).await;
+    load::no_step_is_lost(&site()).await;
     load::a_broken_directory_knows_nothing(&site()).await;
 }
 

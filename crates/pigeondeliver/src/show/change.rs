@@ -41,6 +41,7 @@ pub fn describe_change(change: &Change) -> String {
             format!("pinned {name}{}{imposed} at {place}", range_word(*kind))
         }
         Change::Unset { place, name, kind } => unset(place, name, *kind),
+        Change::IfWritten { then, .. } => describe_change(then),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Settings: written with no more authority than the actor holds, and never where they could not hold.
 
 use pigeon_core::directory::{Entry, Id, Place};
+use pigeon_core::ports::directory::DirectoryError;
 use pigeon_core::rights::{Reach, may_write, may_write_service};
 use pigeon_core::service::Catalogue;
 use pigeon_core::setting::{Content, ContentKind, Pin, Setting, SettingName};
@@ -110,6 +111,23 @@ impl Work<'_> {
         let existing = existing.ok_or_else(|| no_such_setting(place, name, kind))?;
         let before = self.logged(&existing)?;
         Ok(Written { before, ..Written::rows(vec![Write::Drop(site.entry(existing))]) })
+    }
+
+    /// Refuses unless the values at a place are as they were seen. Only whoever may write there is told.
+    pub(super) async fn is_written(
+        &mut self,
+        place: &Place,
+        seen: &[(SettingName, Option<Value>)],
+    ) -> Outcome<()> {
+        let site = self.site(place).await?;
+        for (name, value) in seen {
+            self.may_write(&site, name, Pin::None, None)?;
+            let written = site.existing(name, ContentKind::Value).map(|setting| setting.content);
+            if written != value.clone().map(Content::Value) {
+                return Err(Failure::Refused(DirectoryError::Changed(format!("{name} at {place}"))));
+            }
+        }
+        Ok(())
     }
 
     /// The row for the change log, which keeps no secret.

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use futures_util::future::join_all;
 use pigeon_core::directory::{Change, Lookup};
 use pigeon_core::ports::directory::{Administration, DirectoryError, Page};
+use pigeon_core::setting::{Content, Pin};
+use serde_json::Value;
 
-use super::{Site, account_of, add_account, at, parse, rename, root};
+use super::{Site, account_of, add_account, at, parse, rename, root, set};
 
 /// While an account and its domain are renamed to and fro, one of the names means it at every moment.
 pub(super) async fn names_change_under_load(site: &Site) {
@@ -99,6 +101,49 @@ pub(super) async fn many_handles_write_at_once(site: &Site) {
         join_all([&one, &two].map(|directory| directory.apply(&root, add_account("same@example.org")))).await;
     assert_eq!(both.iter().filter(|result| result.is_ok()).count(), 1, "{both:?}");
     assert!(both.iter().any(|result| matches!(result, Err(DirectoryError::Exists { .. }))), "{both:?}");
+}
+
+/// Many count one value up at the same time: whoever depends on what they saw loses nobody's step.
+pub(super) async fn no_step_is_lost(site: &Site) {
+    const WRITERS: u32 = 4;
+    const EACH: u32 = 5;
+    site.domain("example.org").await;
+    site.account("ann@example.org").await;
+    let writers = (0..WRITERS).map(|_| {
+        let directory = (site.fixture.open)();
+        tokio::spawn(async move {
+            for _ in 0..EACH {
+                while !count_up(&*directory).await {}
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    for writer in writers {
+        writer.await.expect("a writer");
+    }
+    assert_eq!(counted(&*site.directory).await, Some((WRITERS * EACH).into()));
+}
+
+async fn counted(directory: &dyn Administration) -> Option<Value> {
+    let written = directory.settings(&at("ann@example.org")).await.expect("settings");
+    let setting = written.into_iter().find(|setting| setting.name == parse("span.from"))?;
+    match setting.content {
+        Content::Value(value) => Some(value),
+        Content::Range(_) => None,
+    }
+}
+
+/// Whether nobody else was quicker.
+async fn count_up(directory: &dyn Administration) -> bool {
+    let seen = counted(directory).await;
+    let next = seen.as_ref().and_then(Value::as_u64).unwrap_or_default() + 1;
+    let then = Box::new(set(at("ann@example.org"), "span.from", next, Pin::None));
+    let seen = vec![(parse("span.from"), seen)];
+    match directory.apply(&root(), Change::IfWritten { place: at("ann@example.org"), seen, then }).await {
+        Ok(_) => true,
+        Err(DirectoryError::Changed(_)) => false,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 /// Unknown is not "nobody".

@@ -7,6 +7,7 @@ use pigeon_core::delivery::Delivery;
 use pigeon_core::directory::Change;
 use pigeon_core::fault::Fault;
 use pigeon_core::outcome::Next;
+use pigeon_core::ports::directory::DirectoryError;
 use pigeon_core::rights::Actor;
 use pigeon_core::service::{Contradiction, Descriptor, HIDDEN, NoConfig, Service, Stage, Tools};
 use pigeon_core::setting::{Content, ContentKind, Pin};
@@ -234,4 +235,32 @@ pub(super) async fn secrets_are_in_no_log_and_no_refusal(site: &Site) {
     assert_eq!(last["content"], json!({ "value": HIDDEN }));
     let range = limit(at("system"), SECRETS, json!({"one_of": [["hunter2"]]}), Pin::None);
     check_refused(site, &super::root(), range, &[SECRETS, "secret"]).await;
+}
+
+/// A change that depends on what was seen is made as if alone, or not at all; it tells nobody what they may not write.
+pub(super) async fn changes_depend_on_what_was_seen(site: &Site) {
+    let (admin, ann) = people(site).await;
+    let change = |seen: Option<u32>, change: Change| Change::IfWritten {
+        place: at(ANN),
+        seen: vec![(parse("span.from"), seen.map(Into::into))],
+        then: Box::new(change),
+    };
+    let write = |value: u32| set(at(ANN), "span.from", value, Pin::None);
+    site.try_as(&ann, change(None, write(1))).await.expect("nothing was written");
+    for seen in [None, Some(2)] {
+        let refused = site.try_as(&ann, change(seen, write(3))).await;
+        assert!(matches!(refused, Err(DirectoryError::Changed(_))), "{refused:?}");
+    }
+    site.try_as(&ann, change(Some(1), write(2))).await.expect("it is as it was seen");
+    let last = site.directory.changes(0, 1000).await.expect("the log").pop().expect("a row");
+    assert_eq!(last.change.get("change"), Some(&json!("set")), "{last:?}");
+    site.try_as(&admin, pin(at(ANN), "span.from", Pin::Domain)).await.expect("a pin");
+    let refused = site.try_as(&ann, change(Some(2), write(3))).await;
+    assert!(matches!(refused, Err(DirectoryError::Forbidden(_))), "{refused:?}");
+    let eve = actor(&site.account("eve@example.org").await);
+    for seen in [Some(1), Some(2)] {
+        let refused = site.try_as(&eve, change(seen, write(3))).await;
+        assert!(matches!(refused, Err(DirectoryError::Forbidden(_))), "{refused:?}");
+    }
+    site.try_as(&admin, change(Some(2), unset(at(ANN), "span.from"))).await.expect("its pin is theirs");
 }
