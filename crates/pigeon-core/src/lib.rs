@@ -28,6 +28,7 @@ pub mod receipt;
 pub mod redirect;
 pub mod resolve;
 pub mod rights;
+pub mod sasl;
 pub mod service;
 pub mod setting;
 pub mod srs;
