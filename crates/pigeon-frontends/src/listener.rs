@@ -1,4 +1,4 @@
-//! Opens the sockets on which mail servers connect: Unix, TCP, or handed down by the service manager.
+//! Opens the sockets on which clients connect: Unix, TCP, or handed down by the service manager.
 
 use std::fmt;
 use std::io;
@@ -15,19 +15,7 @@ use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tracing::{debug, warn};
 
-use super::peer::{Network, Peer};
 use crate::systemd::InheritedSocket;
-
-/// One listener of the server.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LmtpListener {
-    /// Where it listens.
-    pub address: ListenAddress,
-    /// Whether processes that connect to a Unix socket may use `XCLIENT` and `XFORWARD`. Default: no.
-    pub trusts_local: bool,
-    /// The networks from which hosts may use `XCLIENT` and `XFORWARD`. Default: none.
-    pub trusted_networks: Vec<Network>,
-}
 
 /// Where a listener listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +29,7 @@ pub enum ListenAddress {
 }
 
 impl Default for ListenAddress {
-    /// The Unix socket of the service.
+    /// The Unix socket on which mail comes in.
     fn default() -> Self {
         Self::Unix(UnixSocket::default())
     }
@@ -106,9 +94,9 @@ pub struct ListenError {
 }
 
 /// A listener that is open.
-pub(super) struct Bound {
+pub(crate) struct Bound {
     socket: Socket,
-    listener: LmtpListener,
+    place: ListenAddress,
 }
 
 enum Socket {
@@ -118,44 +106,44 @@ enum Socket {
 }
 
 /// A client, connected.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
 }
 
 impl Bound {
     /// Opens a listener; a socket of the service manager is taken out of `inherited`.
-    pub(super) fn open(
-        listener: LmtpListener,
+    pub(crate) fn open(
+        place: ListenAddress,
         inherited: &mut Vec<InheritedSocket>,
     ) -> Result<Self, ListenError> {
-        let opened = match &listener.address {
+        let opened = match &place {
             ListenAddress::Unix(unix) => open_unix(unix),
             ListenAddress::Tcp(address) => open_tcp(*address),
             ListenAddress::Inherited(name) => open_inherited(name, inherited),
         };
         match opened {
-            Ok(socket) => Ok(Self { socket, listener }),
-            Err(what) => Err(ListenError { address: listener.address, what }),
+            Ok(socket) => Ok(Self { socket, place }),
+            Err(what) => Err(ListenError { address: place, what }),
         }
     }
 
     /// Where it listens, as configured; with the port that the system chose for port 0.
-    pub(super) fn address(&self) -> ListenAddress {
-        match (&self.socket, &self.listener.address) {
+    pub(crate) fn address(&self) -> ListenAddress {
+        match (&self.socket, &self.place) {
             (Socket::Tcp(socket), ListenAddress::Tcp(address)) => {
                 ListenAddress::Tcp(socket.local_addr().unwrap_or(*address))
             }
-            (_, address) => address.clone(),
+            (_, place) => place.clone(),
         }
     }
 
-    /// The next client.
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    /// The next client, and where on the network it is.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
         match &self.socket {
             Socket::Unix(socket, _) => {
                 let (stream, _) = socket.accept().await?;
-                Ok((Stream::Unix(stream), Peer::unix(self.listener.trusts_local)))
+                Ok((Stream::Unix(stream), None))
             }
             Socket::Tcp(socket) => {
                 let (stream, address) = socket.accept().await?;
@@ -163,10 +151,22 @@ impl Bound {
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!("{address}: TCP_NODELAY: {error}");
                 }
-                let is_trusted =
-                    self.listener.trusted_networks.iter().any(|network| network.contains(address.ip()));
-                Ok((Stream::Tcp(stream), Peer::tcp(address, is_trusted)))
+                Ok((Stream::Tcp(stream), Some(address)))
             }
+        }
+    }
+}
+
+impl Stream {
+    /// Says something to a new client without waiting, and hangs up: its buffer is empty.
+    pub(crate) fn turn_away(self, words: &str) {
+        use std::io::Write as _;
+        let sent = match self {
+            Self::Unix(stream) => stream.into_std().and_then(|mut stream| stream.write_all(words.as_bytes())),
+            Self::Tcp(stream) => stream.into_std().and_then(|mut stream| stream.write_all(words.as_bytes())),
+        };
+        if let Err(error) = sent {
+            debug!("a client cannot be told that there are too many: {error}");
         }
     }
 }
@@ -174,8 +174,7 @@ impl Bound {
 impl Drop for Bound {
     /// Removes the socket's file, unless another process has put its own there.
     fn drop(&mut self) {
-        if let (Socket::Unix(_, Some(made)), ListenAddress::Unix(unix)) =
-            (&self.socket, &self.listener.address)
+        if let (Socket::Unix(_, Some(made)), ListenAddress::Unix(unix)) = (&self.socket, &self.place)
             && inode(&unix.path).ok().as_ref() == Some(made)
             && let Err(error) = std::fs::remove_file(&unix.path)
         {
@@ -299,8 +298,7 @@ mod tests {
         ];
         let mut open = |name: &str| {
             let address = ListenAddress::Inherited(name.to_owned());
-            let listener = LmtpListener { address, ..LmtpListener::default() };
-            Bound::open(listener, &mut inherited).map_err(|error| error.to_string()).map(drop)
+            Bound::open(address, &mut inherited).map_err(|error| error.to_string()).map(drop)
         };
         assert_eq!(open("lmtp"), Ok(()));
         assert!(open("lmtp").unwrap_err().contains("it passed: other"));

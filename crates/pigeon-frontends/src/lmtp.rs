@@ -19,7 +19,6 @@ mod data;
 pub mod fuzzing;
 mod intake;
 mod limits;
-mod listener;
 mod parameters;
 mod peer;
 mod reply;
@@ -43,8 +42,7 @@ use pigeon_core::receipt::Receipt;
 
 pub use connection::serve_stream;
 pub use limits::LmtpLimits;
-pub use listener::{ListenAddress, ListenError, LmtpListener, UnixSocket};
-pub use peer::{Network, NetworkError, Peer};
+pub use peer::{LmtpListener, Network, NetworkError, Peer};
 pub use server::{LmtpServer, serve_stdio};
 
 use crate::id::TransactionIds;

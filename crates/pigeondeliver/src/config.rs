@@ -13,7 +13,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use pigeon_backends::directory::ldap::{LdapOptions, Mapping};
 use pigeon_backends::sql::SqlUrl;
-use pigeon_frontends::lmtp::{ListenAddress, LmtpLimits, LmtpListener};
+use pigeon_frontends::listener::ListenAddress;
+use pigeon_frontends::lmtp::{LmtpLimits, LmtpListener};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::data::LineEnds;
 use super::wire::Ends;
+use crate::listener::ListenAddress;
 
 /// The other end of a connection.
 #[derive(Debug, Clone)]
@@ -55,6 +56,30 @@ impl fmt::Display for Peer {
             Kind::Unix => formatter.write_str("unix"),
             Kind::Tcp(address) => address.fmt(formatter),
             Kind::Stdio => formatter.write_str("stdio"),
+        }
+    }
+}
+
+/// One listener of the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LmtpListener {
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// Whether processes that connect to a Unix socket may use `XCLIENT` and `XFORWARD`. Default: no.
+    pub trusts_local: bool,
+    /// The networks from which hosts may use `XCLIENT` and `XFORWARD`. Default: none.
+    pub trusted_networks: Vec<Network>,
+}
+
+impl LmtpListener {
+    /// A client that connected to it, from somewhere on the network or on this host.
+    pub(super) fn peer(&self, address: Option<SocketAddr>) -> Peer {
+        match address {
+            None => Peer::unix(self.trusts_local),
+            Some(address) => {
+                let contains = |network: &Network| network.contains(address.ip());
+                Peer::tcp(address, self.trusted_networks.iter().any(contains))
+            }
         }
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
-use tracing::{Instrument as _, debug, debug_span, error, warn};
+use tracing::{Instrument as _, debug_span, error, warn};
 
 use super::Reception;
 use super::connection::serve_stream;
-use super::listener::{Bound, ListenAddress, ListenError, LmtpListener, Stream};
-use super::peer::Peer;
+use super::peer::{LmtpListener, Peer};
+use crate::listener::{Bound, ListenAddress, ListenError, Stream};
 use crate::stop::Stopping;
 use crate::systemd::InheritedSocket;
 
@@ -22,7 +22,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// An LMTP server whose listeners are open.
 pub struct LmtpServer {
     reception: Arc<Reception>,
-    bound: Vec<Bound>,
+    bound: Vec<(Bound, LmtpListener)>,
 }
 
 /// Numbers connections in debug logs.
@@ -43,7 +43,7 @@ impl LmtpServer {
     ) -> Result<Self, ListenError> {
         let bound = listeners
             .into_iter()
-            .map(|listener| Bound::open(listener, inherited))
+            .map(|listener| Ok((Bound::open(listener.address.clone(), inherited)?, listener)))
             .collect::<Result<_, _>>()?;
         Ok(Self { reception, bound })
     }
@@ -51,7 +51,7 @@ impl LmtpServer {
     /// Where the server listens, in the order of its listeners; with the real port where 0 was asked for.
     #[must_use]
     pub fn addresses(&self) -> Vec<ListenAddress> {
-        self.bound.iter().map(Bound::address).collect()
+        self.bound.iter().map(|(bound, _)| bound.address()).collect()
     }
 
     /// Serves until `stopping` says so, then for at most [`shutdown_time`](super::LmtpLimits::shutdown_time):
@@ -67,7 +67,7 @@ impl LmtpServer {
     }
 }
 
-async fn listen(bound: Bound, reception: Arc<Reception>, mut stopping: Stopping) {
+async fn listen((bound, listener): (Bound, LmtpListener), reception: Arc<Reception>, mut stopping: Stopping) {
     let mut connections = JoinSet::new();
     let mut is_full = false;
     loop {
@@ -78,12 +78,12 @@ async fn listen(bound: Bound, reception: Arc<Reception>, mut stopping: Stopping)
                         warn!("{}: all {} connections are open", bound.address(), connections.len());
                     }
                     is_full = true;
-                    turn_away(stream, &reception);
+                    stream.turn_away(&format!("421 4.3.2 {} Too many connections\r\n", reception.hostname));
                 }
-                Ok((stream, peer)) => {
+                Ok((stream, address)) => {
                     is_full = false;
                     reception.connections.fetch_add(1, Ordering::Relaxed);
-                    spawn(&mut connections, stream, peer, (&reception, &stopping));
+                    spawn(&mut connections, stream, listener.peer(address), (&reception, &stopping));
                 }
                 // The client was gone before it could be accepted.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -126,19 +126,6 @@ fn spawn(
             connections.spawn(serve_stream(reception, stream, peer, stopping).instrument(span))
         }
     };
-}
-
-/// Says 421 without waiting: the buffer of a new connection is empty.
-fn turn_away(stream: Stream, reception: &Reception) {
-    use std::io::Write as _;
-    let reply = format!("421 4.3.2 {} Too many connections\r\n", reception.hostname);
-    let sent = match stream {
-        Stream::Unix(stream) => stream.into_std().and_then(|mut stream| stream.write_all(reply.as_bytes())),
-        Stream::Tcp(stream) => stream.into_std().and_then(|mut stream| stream.write_all(reply.as_bytes())),
-    };
-    if let Err(error) = sent {
-        debug!("a client cannot be told that there are too many: {error}");
-    }
 }
 
 fn report(ended: Result<(), JoinError>) {

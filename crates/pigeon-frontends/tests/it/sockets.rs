@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pigeon_core::ports::spool::{NoSpool, Spool, SpoolFile};
-use pigeon_frontends::lmtp::{
-    ListenAddress, LmtpLimits, LmtpListener, LmtpServer, Peer, UnixSocket, serve_stream,
-};
+use pigeon_frontends::listener::{ListenAddress, UnixSocket};
+use pigeon_frontends::lmtp::{LmtpLimits, LmtpListener, LmtpServer, Peer, serve_stream};
 use pigeon_frontends::stop::{Stopper, Stopping};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpStream, UnixStream};

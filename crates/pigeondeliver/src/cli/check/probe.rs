@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pigeon_backends::outbox::OutboxConfig;
-use pigeon_frontends::lmtp::ListenAddress;
+use pigeon_frontends::listener::ListenAddress;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::timeout;
