@@ -9,7 +9,9 @@ use std::fmt;
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
+use data_encoding::BASE64;
 use md5::Md5;
+use pigeon_core::sasl::{DEFAULT_ITERATIONS, ScramKeys};
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
@@ -70,6 +72,60 @@ pub fn hash(password: &str) -> Result<String, PasswordError> {
     Ok(format!("{{ARGON2ID}}{hash}"))
 }
 
+/// The keys of a password for SCRAM-SHA-256 with a random salt, as Dovecot writes them (RFC 5803 has the same parts):
+/// `{SCRAM-SHA-256}rounds,salt,stored key,server key`.
+///
+/// # Errors
+/// As [`hash`].
+pub fn hash_scram(password: &str) -> Result<String, PasswordError> {
+    if password.len() > MAX_PASSWORD_OCTETS {
+        return Err(PasswordError(format!("a password may have {MAX_PASSWORD_OCTETS} octets")));
+    }
+    let salt: [u8; 16] = random()?;
+    let keys = ScramKeys::derive(password, &salt, DEFAULT_ITERATIONS);
+    let [salt, stored, server] =
+        [&keys.salt[..], &keys.stored_key, &keys.server_key].map(|octets| BASE64.encode(octets));
+    Ok(format!("{{SCRAM-SHA-256}}{},{salt},{stored},{server}", keys.iterations))
+}
+
+/// Random octets of the system.
+///
+/// # Errors
+/// The system gives none.
+pub(crate) fn random<const OCTETS: usize>() -> Result<[u8; OCTETS], PasswordError> {
+    let mut octets = [0; OCTETS];
+    let filled = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut octets);
+    filled.map_err(|_| PasswordError("the system gives no randomness".to_owned()))?;
+    Ok(octets)
+}
+
+/// What of a stored password SCRAM-SHA-256 can work with.
+#[derive(Debug)]
+pub(crate) enum ScramMaterial {
+    /// Its keys.
+    Keys(ScramKeys),
+    /// The password itself, from which they are made.
+    Password(String),
+    /// Nothing: it is a hash of another kind.
+    Nothing,
+}
+
+/// What SCRAM-SHA-256 can work with.
+///
+/// # Errors
+/// As [`check_form`].
+pub(crate) fn scram_material(stored: &str) -> Result<ScramMaterial, PasswordError> {
+    let stored = Stored::read(stored)?;
+    stored.check_cost(&Limits::USUAL)?;
+    Ok(match stored {
+        Stored::Scram(keys) => ScramMaterial::Keys(keys),
+        Stored::Plain(octets) => {
+            String::from_utf8(octets).map_or(ScramMaterial::Nothing, ScramMaterial::Password)
+        }
+        _ => ScramMaterial::Nothing,
+    })
+}
+
 /// Whether `password` is the one that was stored.
 ///
 /// # Errors
@@ -110,6 +166,7 @@ fn verify_within(stored: &str, password: &str, limits: &Limits) -> Result<bool, 
         Stored::Digest(Algorithm::Sha256, bytes) => digest::<Sha256>(bytes, password),
         Stored::Digest(Algorithm::Sha512, bytes) => digest::<Sha512>(bytes, password),
         Stored::Pbkdf2(hash) => Some(hash.verify(password)),
+        Stored::Scram(keys) => std::str::from_utf8(password).ok().map(|password| keys.verify(password)),
         Stored::Argon2(text) => argon2(text, password),
         Stored::Bcrypt(text) => bcrypt::verify(password, text).ok(),
         Stored::ShaCrypt(text) => answer(&sha_crypt::ShaCrypt::default().verify_password(password, &**text)),

@@ -16,7 +16,7 @@ pub(super) struct Limits {
     pub(super) memory_kib: u64,
     /// Memory in KiB, times the passes over it.
     pub(super) work_kib: u64,
-    /// Rounds of PBKDF2, SHA256-CRYPT and SHA512-CRYPT.
+    /// Rounds of PBKDF2, SHA256-CRYPT, SHA512-CRYPT and SCRAM-SHA-256.
     pub(super) rounds: u32,
     /// The logarithm of bcrypt's rounds.
     pub(super) bcrypt: u32,
@@ -40,6 +40,7 @@ impl Stored {
             Self::Plain(_) | Self::Digest(..) => Some(true),
             Self::Md5Crypt(text) => md5_crypt(text).map(|()| true),
             Self::Pbkdf2(pbkdf2::Pbkdf2 { rounds, .. }) => Some(*rounds <= limits.rounds),
+            Self::Scram(keys) => Some(keys.iterations <= limits.rounds),
             Self::ShaCrypt(text) => sha_crypt(text).map(|rounds| rounds <= limits.rounds),
             Self::Bcrypt(text) => {
                 text.parse::<bcrypt::HashParts>().ok().map(|parts| parts.get_cost() <= limits.bcrypt)

@@ -4,6 +4,8 @@
 
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
 
+use pigeon_core::sasl::ScramKeys;
+
 use super::pbkdf2::Pbkdf2;
 use super::{PasswordError, Protection};
 
@@ -39,6 +41,7 @@ pub(super) enum Stored {
     ShaCrypt(String),
     Yescrypt(String),
     Md5Crypt(String),
+    Scram(ScramKeys),
 }
 
 /// How the part behind the scheme is written.
@@ -78,6 +81,7 @@ impl Stored {
                 let read = Pbkdf2::read(&text(rest, encoding)?);
                 read.map(Self::Pbkdf2).ok_or_else(damaged)
             }
+            "SCRAM-SHA-256" => scram(&text(rest, encoding)?).map(Self::Scram).ok_or_else(damaged),
             "CRYPT" | "ARGON2ID" | "ARGON2I" | "BLF-CRYPT" | "SHA512-CRYPT" | "SHA256-CRYPT"
             | "MD5-CRYPT" | "MD5" | "YESCRYPT" => crypt(&upper, text(rest, encoding)?),
             _ => Err(unknown(&upper)),
@@ -88,9 +92,12 @@ impl Stored {
         match self {
             Self::Plain(_) => Protection::None,
             Self::Digest(..) | Self::Md5Crypt(_) => Protection::Fast,
-            Self::Pbkdf2(_) | Self::Argon2(_) | Self::Bcrypt(_) | Self::ShaCrypt(_) | Self::Yescrypt(_) => {
-                Protection::Slow
-            }
+            Self::Pbkdf2(_)
+            | Self::Argon2(_)
+            | Self::Bcrypt(_)
+            | Self::ShaCrypt(_)
+            | Self::Yescrypt(_)
+            | Self::Scram(_) => Protection::Slow,
         }
     }
 }
@@ -100,13 +107,12 @@ pub(super) fn damaged() -> PasswordError {
 }
 
 /// Schemes that are known and not verified, with the reason.
-const REFUSED: [(&str, &str); 12] = [
+const REFUSED: [(&str, &str); 11] = [
     ("DES-CRYPT", DES),
     ("CRAM-MD5", CHALLENGE),
     ("HMAC-MD5", CHALLENGE),
     ("DIGEST-MD5", CHALLENGE),
     ("SCRAM-SHA-1", CHALLENGE),
-    ("SCRAM-SHA-256", CHALLENGE),
     ("OTP", CHALLENGE),
     ("SKEY", CHALLENGE),
     ("PLAIN-TRUNC", "it keeps a part of the password in plain text"),
@@ -126,7 +132,7 @@ fn unknown(name: &str) -> PasswordError {
     }
     PasswordError(format!(
         "the password scheme {name} is not known: use ARGON2ID, ARGON2I, BLF-CRYPT, SHA512-CRYPT, SHA256-CRYPT, CRYPT, \
-         PBKDF2, SSHA512, SSHA256, SSHA, SHA512, SHA256, SHA, MD5-CRYPT, SMD5, PLAIN-MD5 or PLAIN"
+         PBKDF2, SSHA512, SSHA256, SSHA, SHA512, SHA256, SHA, MD5-CRYPT, SMD5, PLAIN-MD5, SCRAM-SHA-256 or PLAIN"
     ))
 }
 
@@ -170,6 +176,16 @@ fn bytes(rest: &str, encoding: Encoding) -> Result<Vec<u8>, PasswordError> {
 
 fn text(rest: &str, encoding: Encoding) -> Result<String, PasswordError> {
     String::from_utf8(bytes(rest, encoding)?).map_err(|_| damaged())
+}
+
+/// `rounds,salt,stored key,server key`, all but the rounds in base64.
+fn scram(text: &str) -> Option<ScramKeys> {
+    let mut fields = text.split(',');
+    let iterations: u32 = fields.next()?.parse().ok().filter(|rounds| *rounds > 0)?;
+    let mut octets = || BASE64.decode(fields.next()?.as_bytes()).ok();
+    let salt = octets().filter(|salt| !salt.is_empty())?;
+    let (stored_key, server_key) = (octets()?.try_into().ok()?, octets()?.try_into().ok()?);
+    fields.next().is_none().then_some(ScramKeys { iterations, salt, stored_key, server_key })
 }
 
 /// Source: crypt(5), "available hashing methods".

@@ -157,7 +157,7 @@ impl Connection {
         match event {
             Event::TimedOut => self.session.leave(&mut self.wire.replies, None, "Time-out"),
             Event::Stopping => {
-                self.session.leave(&mut self.wire.replies, Some(Code::TryLater), "Shutting down")
+                self.session.leave(&mut self.wire.replies, Some(Code::TryLater), "Shutting down");
             }
             Event::Closed | Event::Read => {}
         }

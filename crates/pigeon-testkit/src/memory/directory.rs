@@ -87,6 +87,15 @@ impl MemoryDirectory {
         tables.touch(Scope::Address(address.key()));
     }
 
+    /// Gives an account a stored password, or takes it away; nothing happens where there is no account.
+    pub fn set_password(&self, address: &Address, password: Option<&str>) {
+        let mut tables = lock(&self.tables);
+        let Some(account) = tables.accounts.get_mut(&address.key()) else { return };
+        account.password = password.map(str::to_owned);
+        let id = account.id.clone();
+        tables.touch(Scope::Account(id));
+    }
+
     /// An alias; its domain is made if there is none. One of the same pattern is replaced.
     pub fn add_alias(&self, pattern: AliasPattern, targets: Vec<Address>) {
         let mut tables = lock(&self.tables);
