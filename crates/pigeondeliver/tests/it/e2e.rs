@@ -1,5 +1,6 @@
 //! End to end: the binary between real mail servers on one side and real IMAP servers on the other.
 
+mod antivirus;
 mod exim;
 mod imap;
 mod kept;

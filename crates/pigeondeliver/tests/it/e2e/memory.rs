@@ -8,10 +8,10 @@ use crate::node::{Node, NodeOptions, PATIENCE};
 
 const ANN: &str = "ann@example.org";
 /// How much more 100 MiB may take than 1 MiB.
-const ALLOWANCE_KIB: u64 = 8 * 1024;
+pub(super) const ALLOWANCE_KIB: u64 = 8 * 1024;
 
 /// A message of so many MiB in lines of 76 octets, line ends included.
-fn message(mebibytes: usize, line_end: &str) -> Vec<u8> {
+pub(super) fn message(mebibytes: usize, line_end: &str) -> Vec<u8> {
     let line = format!("{}{line_end}", "Q29v".repeat(19));
     let mut message = format!("Subject: large{line_end}{line_end}").into_bytes();
     message.extend(line.as_bytes().iter().cycle().take(mebibytes * 1024 * 1024 / line.len() * line.len()));
@@ -19,7 +19,7 @@ fn message(mebibytes: usize, line_end: &str) -> Vec<u8> {
 }
 
 /// The most memory that a process ever had resident, in KiB; none if it has ended.
-fn peak_kib(process: u32) -> Option<u64> {
+pub(super) fn peak_kib(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse().ok()
