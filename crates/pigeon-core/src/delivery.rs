@@ -168,6 +168,12 @@ impl Delivery {
         self.facts.get(name)
     }
 
+    /// All that earlier steps found out, by name.
+    #[must_use]
+    pub fn facts(&self) -> &BTreeMap<String, Value> {
+        &self.facts
+    }
+
     /// Tells later steps something.
     pub fn set_fact(&mut self, name: &str, value: Value) {
         self.facts.insert(name.to_owned(), value);

@@ -9,6 +9,7 @@ use crate::command::Command;
 use crate::duplicate::Duplicate;
 use crate::forward::Forward;
 use crate::headers::Headers;
+use crate::http::Http;
 use crate::lists::Lists;
 use crate::mailbox::Mailbox;
 use crate::quota::Quota;
@@ -27,6 +28,7 @@ use crate::vacation::Vacation;
 ///   - `antivirus` looks for viruses, whoever sent them: where infected mail is kept, its word comes last.
 ///   - `headers` edits the header before anyone decides by it.
 ///   - `command` runs programs over what the steps before made of the message.
+///   - `http` asks a server, which is told what the steps before found out.
 /// - Decide
 ///   - `subaddress` names a folder.
 ///   - `sieve` files, forwards and answers.
@@ -42,6 +44,7 @@ pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Antivirus>(),
     Descriptor::of::<Headers>(),
     Descriptor::of::<Command>(),
+    Descriptor::of::<Http>(),
     Descriptor::of::<Subaddress>(),
     Descriptor::of::<Sieve>(),
     Descriptor::of::<Forward>(),

@@ -12,6 +12,7 @@ pub mod command;
 pub mod duplicate;
 pub mod forward;
 pub mod headers;
+pub mod http;
 pub mod lists;
 pub mod mailbox;
 pub mod octets;
@@ -21,5 +22,6 @@ pub mod sieve;
 pub mod subaddress;
 pub mod template;
 pub mod vacation;
+pub mod web;
 
 pub use pigeon_core::compose;

@@ -57,7 +57,11 @@ fn spamd_config(spamd: &Spamd) -> Value {
 }
 
 fn open(config: Value) -> Antispam {
-    let tools = Tools { clock: Arc::new(TestClock::default()), hostname: HOSTNAME.into() };
+    let tools = Tools {
+        clock: Arc::new(TestClock::default()),
+        hostname: HOSTNAME.into(),
+        spool: Arc::new(pigeon_core::ports::spool::NoSpool),
+    };
     Antispam::open(serde_json::from_value::<Config>(config).unwrap(), &tools).unwrap()
 }
 
