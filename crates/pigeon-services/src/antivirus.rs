@@ -250,7 +250,11 @@ impl Service for Antivirus {
                 Ok(Next::Continue)
             }
             Verdict::Infected(name, server) => {
-                delivery.reason(format!("infected: {name} ({server})"));
+                delivery.reason(match settings.action {
+                    // What is thrown away gets a reason of its own.
+                    Action::Discard => format!("found by {server}"),
+                    _ => format!("infected: {name} ({server})"),
+                });
                 self.infected(settings, delivery, &name).await
             }
             Verdict::TooLarge(why) => Ok(too_large(settings, delivery, &why)),

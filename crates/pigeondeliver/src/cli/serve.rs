@@ -2,12 +2,13 @@
 
 mod presence;
 
+use std::ffi::CString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use futures_util::future::join_all;
-use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgroups, setresgid, setresuid};
 use pigeon_backends::mailstore::maildir::Owner;
 use pigeon_frontends::lmtp::{self, Deliver, LmtpServer, Reception};
 use pigeon_frontends::stop::{Stopper, Stopping};
@@ -124,7 +125,9 @@ pub(super) fn become_user(owner: Owner) -> anyhow::Result<()> {
     if !geteuid().is_root() || uid.is_root() {
         return Ok(());
     }
-    let change =
-        || setgroups(&[gid]).and_then(|()| setresgid(gid, gid, gid)).and_then(|()| setresuid(uid, uid, uid));
+    // With all groups of the user: sockets of scanners and databases may be open to one of them only.
+    let name = User::from_uid(uid).ok().flatten().and_then(|user| CString::new(user.name).ok());
+    let join = || name.as_deref().map_or_else(|| setgroups(&[gid]), |name| initgroups(name, gid));
+    let change = || join().and_then(|()| setresgid(gid, gid, gid)).and_then(|()| setresuid(uid, uid, uid));
     change().with_context(|| format!("cannot become the mail user (uid {uid}, gid {gid})"))
 }
