@@ -14,6 +14,7 @@ pub mod record;
 mod rspamd;
 pub mod settings;
 mod spamd;
+pub mod teach;
 #[cfg(test)]
 mod tests;
 
@@ -204,10 +205,11 @@ impl Antispam {
         if let Some(limit) = self.largest.filter(|limit| message.size() > *limit) {
             return Err(Fault::permanent(format!("it is larger than antispam.largest ({limit} octets)")));
         }
+        let sender = message.field("Return-Path").map(|field| field.value()).unwrap_or_default();
         let recipients = learner.iter().filter(|name| name.contains('@')).cloned().collect();
         let job = Job {
             message,
-            sender: String::new(),
+            sender: sender.trim_matches(['<', '>']).to_owned(),
             recipients,
             learner,
             client: None,

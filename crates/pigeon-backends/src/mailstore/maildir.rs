@@ -9,6 +9,7 @@
 //!
 //! All mail belongs to one system user. Copies of one message with the same bytes share one file by hard links.
 
+pub mod browse;
 mod durable;
 mod folder_name;
 mod folders;

@@ -58,11 +58,15 @@ impl Spamd {
         }
     }
 
-    async fn ask(&self, job: &Job, command: &str, fields: &[(&str, &str)]) -> Result<Answer, Problem> {
+    /// Sends the message behind the lines of `top`.
+    async fn ask(
+        &self,
+        job: &Job,
+        (command, top): (&str, &str),
+        fields: &[(&str, &str)],
+    ) -> Result<Answer, Problem> {
         let mut connection = self.connect().await?;
-        // SpamAssassin takes the reverse-path for SPF and its rules from the header.
-        let sender = format!("Return-Path: <{}>\n", line(&job.sender));
-        let octets = job.message.size() + sender.len() as u64;
+        let octets = job.message.size() + top.len() as u64;
         let mut request = format!("{command} SPAMC/1.5\r\nContent-length: {octets}\r\n");
         if let Some(learner) = &job.learner {
             request.extend(["User: ", &line(learner), "\r\n"]);
@@ -70,7 +74,7 @@ impl Spamd {
         for (name, value) in fields {
             request.extend([name, ": ", value, "\r\n"]);
         }
-        request.extend(["\r\n", &sender]);
+        request.extend(["\r\n", top]);
         let sent = send(&mut connection, &request, job).await;
         let mut bytes = Vec::new();
         // A server that refuses says so before it has read all: its answer tells more than the broken pipe.
@@ -95,13 +99,17 @@ async fn send(connection: &mut Box<dyn Connection>, request: &str, job: &Job) ->
 
 impl Engine for Spamd {
     fn scan<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<Report, Problem>> {
-        Box::pin(async move { report(&self.ask(job, "SYMBOLS", &[]).await?) })
+        Box::pin(async move {
+            // SpamAssassin takes the reverse-path for SPF and its rules from the header.
+            let sender = format!("Return-Path: <{}>\n", line(&job.sender));
+            report(&self.ask(job, ("SYMBOLS", &sender), &[]).await?)
+        })
     }
 
     fn learn<'a>(&'a self, job: &'a Job, class: Class) -> BoxFuture<'a, Result<Learned, Problem>> {
         Box::pin(async move {
             let fields = [("Message-class", class.word()), ("Set", "local")];
-            let answer = self.ask(job, "TELL", &fields).await?;
+            let answer = self.ask(job, ("TELL", ""), &fields).await?;
             answer.check("learns nothing by network: start it with --allow-tell")?;
             let did_set = answer.field("DidSet").is_some_and(|what| what.contains("local"));
             Ok(if did_set { Learned::New } else { Learned::Known })
