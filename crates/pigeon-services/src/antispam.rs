@@ -195,7 +195,7 @@ impl Antispam {
     /// Has the scanner learn a message; `learner` is the account or domain that it learns for, none for everybody.
     ///
     /// # Errors
-    /// Why no server took it.
+    /// Why no server took it; a permanent fault if it is too large.
     pub async fn learn(
         &self,
         class: Class,
@@ -216,10 +216,10 @@ impl Antispam {
             queue_id: None,
             hostname: Arc::clone(&self.hostname),
         };
-        self.teachers.learn(&job, class).await.map_err(|problem| {
-            let what = format!("the scanner does not learn it: {problem}");
-            if problem.is_servers { Fault::temporary(what) } else { Fault::permanent(what) }
-        })
+        self.teachers
+            .learn(&job, class)
+            .await
+            .map_err(|problem| Fault::temporary(format!("the scanner does not learn it: {problem}")))
     }
 }
 

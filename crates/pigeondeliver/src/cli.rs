@@ -22,6 +22,7 @@ pub mod serve;
 mod service;
 mod session;
 mod settings;
+mod spam;
 mod subject;
 mod transfer;
 pub mod try_out;
@@ -121,6 +122,9 @@ pub enum Command {
     /// Redirects and answers on their way to the mail server
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
+    /// Spam: teach the scanner
+    #[command(subcommand)]
+    Spam(spam::SpamCommand),
     /// The nodes that take mail for this site
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -269,6 +273,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Directory(command) => Box::pin(transfer::run(global, command)).await,
         Command::Import(command) => Box::pin(import::run(global, command)).await,
         Command::Outbox(command) => Box::pin(outbox::run(global, command)).await,
+        Command::Spam(command) => Box::pin(spam::run(global, command)).await,
         Command::Node(command) => Box::pin(node::run(global, command)).await,
         Command::Completions(args) => completions(&args),
         Command::Generate(args) => crate::docs::generate(&args.directory),

@@ -270,6 +270,15 @@ fn spool(config: &Config) -> DiskSpool {
     DiskSpool::new(config.state.join("spool"), config.mail.spool_threshold)
 }
 
+/// How the names of folders are written in the file system.
+#[must_use]
+pub fn folder_names(config: &Config) -> maildir::FolderNames {
+    match config.mail.folder_names {
+        FolderNames::ModifiedUtf7 => maildir::FolderNames::ModifiedUtf7,
+        FolderNames::Utf8 => maildir::FolderNames::Utf8,
+    }
+}
+
 fn open_mailstore(config: &Config, mode: Mode, owner: Option<Owner>) -> anyhow::Result<Maildir> {
     let options = MaildirOptions {
         hostname: Some(config.hostname()),
@@ -278,10 +287,7 @@ fn open_mailstore(config: &Config, mode: Mode, owner: Option<Owner>) -> anyhow::
             Sync::Automatic => SyncMode::Automatic,
             Sync::Each => SyncMode::Each,
         },
-        folder_names: match config.mail.folder_names {
-            FolderNames::ModifiedUtf7 => maildir::FolderNames::ModifiedUtf7,
-            FolderNames::Utf8 => maildir::FolderNames::Utf8,
-        },
+        folder_names: folder_names(config),
         capacity: if mode == Mode::Server { MaildirOptions::default().capacity } else { 64 },
         ..MaildirOptions::default()
     };

@@ -11,4 +11,5 @@ mod postfix;
 mod root;
 mod sendmail;
 mod settings;
+mod spam;
 mod verify;

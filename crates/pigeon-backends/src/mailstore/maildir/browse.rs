@@ -27,9 +27,10 @@ pub struct Lying {
     pub path: PathBuf,
 }
 
-/// The messages of the mailbox in this directory that came, were moved or were flagged at `since` or later; all of them
-/// where that is none. Messages flagged as deleted, and folders of names that are none, are left out. A mailbox that
-/// does not exist yet has none.
+/// The messages that came, were moved or were flagged at `since` or later; all of them where that is none.
+///
+/// Messages flagged as deleted, and folders of names that are none, are left out. A mailbox that does not exist yet
+/// has none.
 ///
 /// # Errors
 /// What cannot be read.

@@ -1,0 +1,197 @@
+//! Spam from the mail server to the mailbox, and what people say about it by moving mail in Dovecot, learned by the
+//! real scanners.
+
+use std::fs;
+use std::path::PathBuf;
+
+use pigeon_testkit::peers::{
+    Dovecot, DovecotOptions, ImapClient, MailUser, Mailboxes, PATIENCE, Rspamd, Spamd, or_skip, wait_until,
+};
+use serde_json::{Value, json};
+
+use crate::node::{MAIL_ID, Node, feed, is_root};
+
+const ANN: &str = "ann@example.org";
+const SPAM: &str = "cheap pills casino winner lottery millions prince transfer urgent";
+const HAM: &str = "meeting agenda project review please bring the printed slides";
+
+/// A running scanner of either kind.
+enum Scanner {
+    Rspamd(Rspamd),
+    Spamd(Spamd),
+}
+
+impl Scanner {
+    fn settings(&self) -> Vec<String> {
+        match self {
+            Self::Rspamd(rspamd) => vec![
+                "antispam.engine=rspamd".to_owned(),
+                format!("antispam.servers=unix:{}", rspamd.socket()),
+                format!("antispam.learn_servers=127.0.0.1:{}", rspamd.controller_port()),
+                format!("antispam.learn_password={}", rspamd.password()),
+            ],
+            Self::Spamd(spamd) => vec![
+                "antispam.engine=spamassassin".to_owned(),
+                format!("antispam.servers=unix:{}", spamd.socket()),
+            ],
+        }
+    }
+}
+
+/// Ann on a node that takes mail.
+fn node(scanner: &Scanner) -> Node {
+    let mut node = Node::new(&[ANN]);
+    for setting in scanner.settings() {
+        node.run(&["settings", "set", "--system", &setting]);
+    }
+    node.run(&["settings", "set", "--system", "antispam.enabled=yes"]);
+    node.start();
+    node
+}
+
+/// A mail whose words differ from those of all others in one.
+fn send(node: &Node, number: u32, subject: &str, words: &str) {
+    let data = format!(
+        "From: Eve <eve@example.net>\r\nSubject: {subject}\r\nDate: Tue, 24 Nov 2026 03:00:00 +0000\r\n\
+         Message-ID: <{number}@example.net>\r\n\r\n{words} a{number} {number}\r\n"
+    );
+    let sent = node.lmtp().send("eve@example.net", &[ANN], data.as_bytes()).unwrap();
+    assert!(sent.is_accepted(), "{sent:?}\n{}", node.log());
+}
+
+fn dovecot(node: &Node) -> Option<Dovecot> {
+    let users = vec![MailUser::new(ANN, &node.maildir(ANN))];
+    let mut options = DovecotOptions::new(Mailboxes::Users(users));
+    (options.uid, options.gid) = if is_root() { (MAIL_ID, MAIL_ID) } else { (0, 0) };
+    or_skip(Dovecot::start(&options))
+}
+
+/// Moves every mail of a folder, as a mail program does.
+fn move_all(client: &mut ImapClient, from: &str, to: &str) {
+    client.select(from).unwrap();
+    client.command(&format!("UID MOVE 1:* {to}")).unwrap();
+}
+
+/// What one run learns: spam, ham, known.
+fn learn(node: &Node, arguments: &[&str]) -> [u64; 3] {
+    let document = node.json(&[&["spam", "learn", "--moved"], arguments].concat());
+    let account = &document["accounts"][0];
+    assert_eq!(account["account"], json!(ANN), "{document}");
+    ["spam", "ham", "known"].map(|key| account[key].as_u64().unwrap())
+}
+
+/// What became of a mail, and why; its receipt is kept a moment after the reply.
+fn fate(node: &Node, number: u32) -> (String, String) {
+    let find = || {
+        let receipts = node.json(&["receipts", ANN]);
+        let id = json!(format!("{number}@example.net"));
+        let found = receipts["receipts"].as_array()?.iter().find(|receipt| receipt["message_id"] == id)?;
+        Some(found["branches"][0].clone())
+    };
+    let branch = wait_until(PATIENCE, find).unwrap_or_else(|| panic!("no receipt for {number}"));
+    let step = branch["steps"].as_array().unwrap().iter().find(|step| step["service"] == "antispam");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    (text(&branch["what"]), step.map(|step| text(&step["reason"])).unwrap_or_default())
+}
+
+fn mail_is_learned_as_it_is_moved(scanner: &Scanner) {
+    let node = node(scanner);
+    for number in 1..=3 {
+        send(&node, number, "offer", SPAM);
+        send(&node, 10 + number, "TEST-SPAM", HAM);
+    }
+    assert_eq!((node.inbox(ANN).len(), node.folder(ANN, ".Junk").len()), (3, 3));
+    assert_eq!(learn(&node, &["--all"]), [0, 0, 0], "nobody has moved anything");
+    let Some(dovecot) = dovecot(&node) else { return };
+    let mut client = dovecot.login(ANN, "secret").unwrap_or_else(|error| panic!("{error} {}", dovecot.log()));
+    client.command("CREATE Later").unwrap();
+    move_all(&mut client, "Junk", "Later");
+    move_all(&mut client, "INBOX", "Junk");
+    assert_eq!(learn(&node, &[ANN, "--dry-run"]), [3, 3, 0]);
+    assert_eq!(learn(&node, &["--all"]), [3, 3, 0], "a dry run learns nothing");
+    assert_eq!(learn(&node, &["--all"]), [0, 0, 0], "nothing is learned twice");
+    assert_eq!(learn(&node, &["--all", "--again"]), [0, 0, 0], "not when all is looked at, either");
+    send(&node, 20, "offer", SPAM);
+    let (what, reason) = fate(&node, 20);
+    assert!(what == "stored in Junk" && reason.contains("BAYES_SPAM"), "{what}: {reason}");
+    send(&node, 21, "minutes", HAM);
+    let (what, reason) = fate(&node, 21);
+    assert!(what == "stored in INBOX" && reason.contains("BAYES_HAM"), "{what}: {reason}");
+    // Thrown away, mail says nothing; moved back, it is unlearned.
+    client.command("CREATE Trash").unwrap();
+    move_all(&mut client, "Later", "Trash");
+    assert_eq!(learn(&node, &["--all"]), [0, 0, 0], "Trash says nothing");
+    move_all(&mut client, "Junk", "INBOX");
+    assert_eq!(
+        learn(&node, &["--all"])[..2],
+        [0, 4],
+        "three that were learned as spam, and one that was filed"
+    );
+}
+
+#[test]
+fn spamd_learns_from_moved_mail() {
+    let Some(spamd) = or_skip(Spamd::start()) else { return };
+    mail_is_learned_as_it_is_moved(&Scanner::Spamd(spamd));
+}
+
+#[test]
+fn rspamd_learns_from_moved_mail() {
+    let Some(rspamd) = or_skip(Rspamd::start()) else { return };
+    mail_is_learned_as_it_is_moved(&Scanner::Rspamd(rspamd));
+}
+
+fn file(node: &Node, name: &str, words: &str) -> PathBuf {
+    let path = node.path().join(name);
+    fs::write(
+        &path,
+        format!("From: eve@example.net\r\nSubject: x\r\nMessage-ID: <{name}>\r\n\r\n{words} {name}\r\n"),
+    )
+    .unwrap();
+    path
+}
+
+#[test]
+fn messages_are_learned_by_command() {
+    let Some(spamd) = or_skip(Spamd::start()) else { return };
+    let scanner = Scanner::Spamd(spamd);
+    let node = node(&scanner);
+    for kind in ["spam", "ham"] {
+        let words = if kind == "spam" { SPAM } else { HAM };
+        let files: Vec<String> = (1..=3)
+            .map(|number| file(&node, &format!("{kind}{number}"), words).display().to_string())
+            .collect();
+        let option = format!("--{kind}");
+        let mut arguments = vec!["spam", "learn", &option];
+        arguments.extend(files.iter().map(String::as_str));
+        let document = node.json(&arguments);
+        let counts = |document: &Value| (document["learned"].clone(), document["known"].clone());
+        assert_eq!(counts(&document), (json!(3), json!(0)), "{document}");
+        assert_eq!(counts(&node.json(&arguments)), (json!(0), json!(3)));
+    }
+    // The one-shot delivery asks the scanner, too.
+    let mail = format!("From: eve@example.net\nSubject: x\nMessage-ID: <9>\n\n{SPAM} 9\n");
+    let output = node.deliver(&["-f", "eve@example.net", ANN], mail.as_bytes());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(node.folder(ANN, ".Junk").len(), 1);
+    let mut command = node.command();
+    let output = feed(command.args(["spam", "learn", "--ham", "--address", ANN]), mail.as_bytes());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1 message learned as ham\n", "{output:?}");
+    // What goes wrong is said, with status 1.
+    let refused = |arguments: &[&str]| {
+        let output = feed(node.command().args(arguments), mail.as_bytes());
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(refused(&["spam", "learn", "--ham", "/nonexistent"]).contains("/nonexistent cannot be opened"));
+    assert!(refused(&["spam", "learn"]).contains("--ham|--spam|--moved"), "{}", refused(&["spam", "learn"]));
+    assert!(refused(&["spam", "learn", "--moved"]).contains("whose mail?"));
+    assert!(refused(&["spam", "learn", "--spam", "--as", ANN]).contains("for that account only"));
+    let Scanner::Spamd(spamd) = &scanner else { return };
+    spamd.stop().unwrap();
+    let said = refused(&["spam", "learn", "--spam"]);
+    assert!(
+        said.contains("the scanner does not learn it: unix:") && said.contains("cannot be reached"),
+        "{said}"
+    );
+}
