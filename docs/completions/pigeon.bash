@@ -85,6 +85,9 @@ _pigeon() {
             pigeon,settings)
                 cmd="pigeon__subcmd__settings"
                 ;;
+            pigeon,spam)
+                cmd="pigeon__subcmd__spam"
+                ;;
             pigeon,try)
                 cmd="pigeon__subcmd__try"
                 ;;
@@ -433,6 +436,9 @@ _pigeon() {
             pigeon__subcmd__help,settings)
                 cmd="pigeon__subcmd__help__subcmd__settings"
                 ;;
+            pigeon__subcmd__help,spam)
+                cmd="pigeon__subcmd__help__subcmd__spam"
+                ;;
             pigeon__subcmd__help,try)
                 cmd="pigeon__subcmd__help__subcmd__try"
                 ;;
@@ -610,6 +616,9 @@ _pigeon() {
             pigeon__subcmd__help__subcmd__settings,unset)
                 cmd="pigeon__subcmd__help__subcmd__settings__subcmd__unset"
                 ;;
+            pigeon__subcmd__help__subcmd__spam,learn)
+                cmd="pigeon__subcmd__help__subcmd__spam__subcmd__learn"
+                ;;
             pigeon__subcmd__import,help)
                 cmd="pigeon__subcmd__import__subcmd__help"
                 ;;
@@ -748,6 +757,18 @@ _pigeon() {
             pigeon__subcmd__settings__subcmd__help,unset)
                 cmd="pigeon__subcmd__settings__subcmd__help__subcmd__unset"
                 ;;
+            pigeon__subcmd__spam,help)
+                cmd="pigeon__subcmd__spam__subcmd__help"
+                ;;
+            pigeon__subcmd__spam,learn)
+                cmd="pigeon__subcmd__spam__subcmd__learn"
+                ;;
+            pigeon__subcmd__spam__subcmd__help,help)
+                cmd="pigeon__subcmd__spam__subcmd__help__subcmd__help"
+                ;;
+            pigeon__subcmd__spam__subcmd__help,learn)
+                cmd="pigeon__subcmd__spam__subcmd__help__subcmd__learn"
+                ;;
             *)
                 ;;
         esac
@@ -755,7 +776,7 @@ _pigeon() {
 
     case "${cmd}" in
         pigeon)
-            opts="-h -V --config --json --as --help --version init check try serve lmtp deliver explain settings setting domain account alias grant receipts receipt changes service directory import outbox node completions generate help"
+            opts="-h -V --config --json --as --help --version init check try serve lmtp deliver explain settings setting domain account alias grant receipts receipt changes service directory import outbox spam node completions generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3341,7 +3362,7 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__help)
-            opts="init check try serve lmtp deliver explain settings domain account alias grant receipts changes service directory import outbox node completions generate help"
+            opts="init check try serve lmtp deliver explain settings domain account alias grant receipts changes service directory import outbox spam node completions generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4447,6 +4468,34 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__help__subcmd__settings__subcmd__unset)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__spam)
+            opts="learn"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__spam__subcmd__learn)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5945,6 +5994,118 @@ _pigeon() {
                     return 0
                     ;;
                 --account)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__spam)
+            opts="-h --config --json --as --help learn help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__spam__subcmd__help)
+            opts="learn help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__spam__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__spam__subcmd__help__subcmd__learn)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__spam__subcmd__learn)
+            opts="-h --ham --spam --moved --address --all --again --dry-run --config --json --as --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --address)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

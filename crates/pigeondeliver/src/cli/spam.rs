@@ -58,7 +58,7 @@ pub struct LearnArgs {
     /// The messages, one in each file [default: standard input]; with --moved the accounts
     #[arg(value_name = "FILE|ADDRESS", value_hint = clap::ValueHint::AnyPath)]
     pub names: Vec<String>,
-    /// Learn for this account, or for its domain, where antispam.learn_scope says so
+    /// Learn for this account, or for its domain, where `antispam.learn_scope` says so
     #[arg(long, value_name = "ADDRESS", conflicts_with = "moved")]
     pub address: Option<Address>,
     /// The mail of all accounts
