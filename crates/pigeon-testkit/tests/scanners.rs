@@ -31,7 +31,7 @@ fn clamd_finds_what_it_has_signatures_of() {
         "stream: Odd name (FOUND) ERROR.UNOFFICIAL FOUND\0"
     );
     assert!(clamd.answer(b"zVERSION\0").unwrap().starts_with("ClamAV 1."));
-    assert_eq!(clamd.scans(), 3, "{}", clamd.log());
+    assert_eq!(clamd.scans(3), 3, "{}", clamd.log());
     clamd.stop().unwrap();
     assert!(TcpStream::connect(("127.0.0.1", clamd.port())).is_err());
     or_skip(clamd.restart()).unwrap();

@@ -6,6 +6,8 @@
 pub(super) const MAX_REPLY_OCTETS: usize = 4096;
 /// Longest name of a virus that is passed on, in characters.
 const MAX_NAME_LETTERS: usize = 200;
+/// How much of an answer that is none is shown, in characters.
+pub(super) const MAX_STRANGE_LETTERS: usize = 100;
 /// What signatures of limits are called (`AlertExceedsMax` in clamd.conf): nothing was found, and not all was looked at.
 const LIMITS: &str = "Heuristics.Limits.Exceeded";
 
@@ -48,7 +50,7 @@ pub(super) fn parse(line: &[u8], number: u32) -> Result<Reply, String> {
     }
     match said.strip_suffix(" ERROR") {
         Some(error) => Ok(Reply::Failed(error.to_owned())),
-        None => Err(text),
+        None => Err(text.chars().take(MAX_STRANGE_LETTERS).collect()),
     }
 }
 

@@ -107,6 +107,8 @@ struct Server {
     breaker: Breaker,
     connections: Semaphore,
     idle: Mutex<Vec<Idle>>,
+    /// Why it failed when it last did.
+    last_trouble: Mutex<String>,
 }
 
 impl Server {
@@ -121,6 +123,7 @@ impl Server {
             breaker: Breaker::new(config.failures, rest, Arc::clone(clock)),
             connections: Semaphore::new(config.connections.into()),
             idle: Mutex::default(),
+            last_trouble: Mutex::default(),
         }
     }
 
@@ -136,8 +139,9 @@ impl Server {
         };
         let Some(attempt) = self.breaker.attempt() else {
             return Err(format!(
-                "clamd at {} is left alone for a while, for it failed several times in a row",
-                self.name
+                "clamd at {} is left alone for a while, for it failed several times in a row; at last: {}",
+                self.name,
+                self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner)
             ));
         };
         let scan = with_limit(&*self.clock, self.answer_limit, self.scan_now(message)).await;
@@ -151,20 +155,27 @@ impl Server {
                 attempt.succeeded();
                 Err(format!("the spooled message cannot be read: {error}"))
             }
-            Ok(Err(Trouble::Server(what))) => Err(what),
-            Err(_) => Err(format!(
+            Ok(Err(Trouble::Server(what))) => Err(self.failed(what)),
+            Err(_) => Err(self.failed(format!(
                 "clamd at {} gave no answer within {} ms: is it overloaded? See antivirus.answer_timeout_ms",
                 self.name,
                 self.answer_limit.as_millis()
-            )),
+            ))),
         }
     }
 
+    fn failed(&self, what: String) -> String {
+        self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&what);
+        what
+    }
+
     async fn scan_now(&self, message: &Arc<Message>) -> Result<Reply, Trouble> {
-        while let Some(mut session) = self.take_idle().await {
+        if let Some(mut session) = self.take_idle().await {
             match session.scan(message).await {
-                // clamd may have ended the session just then: a new one tells.
-                Err(Broken::Sending(_) | Broken::Waiting(_)) => {}
+                // clamd may have ended the session just then, and so the others: a new one tells.
+                Err(Broken::Sending(_) | Broken::Waiting(_)) => {
+                    self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                }
                 done => return self.finish(session, done),
             }
         }

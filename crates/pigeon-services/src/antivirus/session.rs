@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::address::ServerAddress;
-use super::reply::{self, MAX_REPLY_OCTETS, Reply};
+use super::reply::{self, MAX_REPLY_OCTETS, MAX_STRANGE_LETTERS, Reply};
 
 /// Pieces below this are put together before they are sent.
 const SMALL_OCTETS: usize = 16 * 1024;
@@ -157,7 +157,8 @@ impl Session {
                 return Err(Broken::Waiting(io::ErrorKind::UnexpectedEof.into()));
             }
             if answer.len() > MAX_REPLY_OCTETS {
-                let begin: String = String::from_utf8_lossy(&answer).chars().take(100).collect();
+                let begin: String =
+                    String::from_utf8_lossy(&answer).chars().take(MAX_STRANGE_LETTERS).collect();
                 return Err(Broken::Garbage(reply::shown(&begin)));
             }
         }

@@ -55,7 +55,7 @@ fn addresses(clamd: &Clamd) -> [String; 2] {
 async fn viruses_are_found_over_both_kinds_of_connection() {
     let Some(clamd) = or_skip(Clamd::start(&ClamdOptions::default())) else { return };
     for address in addresses(&clamd) {
-        let world = world(&[address.clone()]);
+        let world = world(std::slice::from_ref(&address));
         for (text, outcome, reason) in [
             (mail("hello"), "stored in INBOX", "clean ("),
             (mail(&eicar()), "stored in Quarantine", FOUND),
@@ -71,7 +71,7 @@ async fn viruses_are_found_over_both_kinds_of_connection() {
             assert!(why.contains(reason) && why.contains(&address), "{why}");
         }
     }
-    assert_eq!(clamd.scans(), 12, "{}", clamd.log());
+    assert_eq!(clamd.scans(12), 12, "{}", clamd.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,14 +101,14 @@ async fn each_recipient_gets_what_their_settings_say_by_one_scan() {
     assert_eq!(outcomes[..4], expect);
     assert!(outcomes[4..].iter().all(|outcome| outcome == "infected: Eicar-Test.UNOFFICIAL"), "{outcomes:?}");
     assert!(world.mails(BOB)[0].text.contains("X-Virus-Status: Infected (Eicar-Test.UNOFFICIAL)\n"));
-    assert_eq!(clamd.scans(), 1, "{}", clamd.log());
+    assert_eq!(clamd.scans(1), 1, "{}", clamd.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scanner_that_stops_and_comes_back_costs_time_only() {
     let Some(clamd) = or_skip(Clamd::start(&ClamdOptions::default())) else { return };
     for address in addresses(&clamd) {
-        let world = world(&[address.clone()]);
+        let world = world(std::slice::from_ref(&address));
         let deliver = async || {
             let receipt = world.mail(SAM, ANN, &mail(&eicar())).await;
             (receipt.outcome.text(), reason_of(&receipt, "antivirus"))
@@ -166,9 +166,9 @@ async fn the_second_scanner_steps_in() {
     let world = world(&[away.clone(), well.clone()]);
     for is_running in [true, false, true] {
         if is_running {
-            or_skip(first.restart()).unwrap()
+            or_skip(first.restart()).unwrap();
         } else {
-            first.stop().unwrap()
+            first.stop().unwrap();
         }
         let receipt = world.mail(SAM, ANN, &mail(&eicar())).await;
         let expect = format!("{FOUND}{})", if is_running { &away } else { &well });
@@ -212,7 +212,7 @@ async fn many_messages_share_few_connections() {
         let expect = ["stored in Quarantine", "stored in INBOX"][number % 2];
         assert_eq!(receipt.outcome.text(), expect, "{number}: {}", reason_of(receipt, "antivirus"));
     }
-    assert_eq!((clamd.scans(), link.accepted()), (60, 3));
+    assert_eq!((clamd.scans(60), link.accepted()), (60, 3));
 }
 
 /// A network that is cut in the middle of a message costs time only.

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::port::Port;
 use super::server::Server;
-use super::{PATIENCE, PeerFault, text_of};
+use super::{PATIENCE, PeerFault, text_of, wait_until};
 
 const SERVER: &str = "/usr/sbin/clamd";
 
@@ -120,11 +120,12 @@ impl Clamd {
         text_of(&self.server.path().join("clamd.log"))
     }
 
-    /// How many streams it has scanned so far.
+    /// How many streams it has scanned so far. It logs each after it has answered: so many are waited for.
     #[must_use]
-    pub fn scans(&self) -> usize {
+    pub fn scans(&self, expected: usize) -> usize {
         let is_scan = |line: &&str| line.ends_with(" OK") || line.ends_with(" FOUND");
-        self.log().lines().filter(is_scan).count()
+        let count = || self.log().lines().filter(is_scan).count();
+        wait_until(PATIENCE, || Some(count()).filter(|count| *count >= expected)).unwrap_or_else(count)
     }
 
     /// The process id of the running server.
