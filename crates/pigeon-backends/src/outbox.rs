@@ -15,6 +15,7 @@ mod store;
 
 use std::fs::File;
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -244,6 +245,37 @@ pub trait Submit: Send + Sync {
     async fn submit(&self, mail: &Outgoing) -> Result<String, Refusal>;
 }
 
+/// JSON on its way to a server, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posting {
+    /// The account that it is about: its settings say how it is signed.
+    pub on_behalf_of: String,
+    /// Where to.
+    pub url: String,
+    /// The entry's name for ever: attempts that the server sees twice have the same.
+    pub key: String,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+impl Posting {
+    fn read(leased: &Leased, url: String, content: &File) -> Result<Self, Refusal> {
+        let unreadable = |error| Refusal::Temporary(format!("the content cannot be read: {error}"));
+        let mut body = Vec::new();
+        let mut content = content;
+        io::Read::read_to_end(&mut content, &mut body).map_err(unreadable)?;
+        let (on_behalf_of, key) = (leased.record.on_behalf_of.clone(), leased.record.key.clone());
+        Ok(Self { on_behalf_of, url, key, body })
+    }
+}
+
+/// Posts to servers over HTTP.
+#[async_trait]
+pub trait PostWeb: Send + Sync {
+    /// Posts once; returns what is to be said about it when the server took it.
+    async fn post(&self, posting: Posting) -> Result<String, Refusal>;
+}
+
 /// Which entries to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
@@ -277,7 +309,16 @@ impl Outbox {
         pace: Pace,
     ) -> Self {
         let accepted = Mutex::default();
-        Self { sending: Arc::new(Sending { store, submit, hello, pace, accepted }) }
+        Self { sending: Arc::new(Sending { store, submit, web: None, hello, pace, accepted }) }
+    }
+
+    /// The same with something that posts to servers. Without it such entries wait.
+    #[must_use]
+    pub fn with_web(mut self, web: Arc<dyn PostWeb>) -> Self {
+        if let Some(sending) = Arc::get_mut(&mut self.sending) {
+            sending.web = Some(web);
+        }
+        self
     }
 
     /// Sends for as long as the server runs: at once what this process released, within some seconds what others

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::address::{Address, ReversePath};
 use crate::clock::Clock;
 use crate::directory::Account;
-use crate::effect::{Answer, Archive, Content, Effect, Effects, Flags, Redirect, Store};
+use crate::effect::{Answer, Archive, Content, Effect, Effects, Flags, Post, Redirect, Store};
 use crate::envelope::Transaction;
 use crate::fault::Fault;
 use crate::folder::Folder;
@@ -244,6 +244,12 @@ impl Delivery {
     /// Keeps something until this delivery has ended, committed or not: what is dropped then tells others.
     pub fn hold(&mut self, something: impl Any + Send + Sync) {
         self.held.push(Box::new(something));
+    }
+
+    /// Proposes to post JSON about the message to a server; `kind` is one word that tells it from other posts about the same
+    /// message. The server's rules and the secret that signs it are those that hold for the account when it is sent.
+    pub fn post(&mut self, url: &str, kind: &'static str, body: impl Into<bytes::Bytes>) {
+        self.effects.propose(Effect::Post(Post { url: url.to_owned(), kind, body: body.into() }));
     }
 
     /// Proposes a copy for an archive: of the message as it was received, and also when it is discarded.

@@ -90,6 +90,26 @@ pub struct Answer {
     pub message: Bytes,
 }
 
+/// Post something about the message to a server over HTTP, through the outbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Post {
+    /// Where to.
+    pub url: String,
+    /// Why it is posted, one word: with the message's digest it makes the post one of its kind.
+    pub kind: &'static str,
+    /// JSON.
+    #[serde(skip)]
+    pub body: Bytes,
+}
+
+impl Post {
+    /// The server, for texts: the rest of a URL is its own affair.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        self.url.split('/').nth(2).unwrap_or(&self.url)
+    }
+}
+
 /// Where an archive keeps its copies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -139,6 +159,8 @@ pub enum Effect {
     Redirect(Redirect),
     /// Answer it.
     Answer(Answer),
+    /// Tell a server about it.
+    Post(Post),
     /// Keep a copy that nobody can take back.
     Archive(Archive),
 }
@@ -212,11 +234,11 @@ impl Effects {
     }
 
     /// Whether the message itself goes somewhere, or is there already: an answer alone takes no one's mail, unless a service has
-    /// said that it is not to be kept. An archive never does.
+    /// said that it is not to be kept. An archive or a post never does.
     #[must_use]
     pub fn is_enough(&self) -> bool {
         let goes = |effect: &Effect| matches!(effect, Effect::Store(_) | Effect::Redirect(_));
-        let is_done = |effect: &Effect| !matches!(effect, Effect::Archive(_));
+        let is_done = |effect: &Effect| !matches!(effect, Effect::Archive(_) | Effect::Post(_));
         !self.withdrawn.is_empty()
             || self.list.iter().any(goes)
             || (self.is_keep_cancelled && self.list.iter().any(is_done))
@@ -243,7 +265,7 @@ impl Effects {
             match effect {
                 Effect::Answer(_) => seen > earlier,
                 Effect::Archive(_) => is_accepted,
-                Effect::Store(_) | Effect::Redirect(_) => false,
+                Effect::Store(_) | Effect::Redirect(_) | Effect::Post(_) => false,
             }
         });
     }

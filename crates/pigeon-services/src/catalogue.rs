@@ -12,6 +12,7 @@ use crate::headers::Headers;
 use crate::http::Http;
 use crate::lists::Lists;
 use crate::mailbox::Mailbox;
+use crate::notify::Notify;
 use crate::quota::Quota;
 use crate::sieve::Sieve;
 use crate::subaddress::Subaddress;
@@ -36,7 +37,8 @@ use crate::vacation::Vacation;
 ///   - `vacation` only adds an answer.
 ///   - `archive` proposes a copy that no other step can take back, wherever it stands.
 ///   - `mailbox` keeps what nobody has kept yet.
-///   - `duplicate`, last of all, takes back what the mailbox has already.
+///   - `duplicate` takes back what the mailbox has already.
+///   - `notify`, last of all, tells others what is stored.
 pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Quota>(),
     Descriptor::of::<Lists>(),
@@ -52,6 +54,7 @@ pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Archive>(),
     Descriptor::of::<Mailbox>(),
     Descriptor::of::<Duplicate>(),
+    Descriptor::of::<Notify>(),
 ];
 
 #[cfg(test)]
@@ -77,8 +80,8 @@ mod tests {
             .filter(|service| service.stage == Some(Stage::Decide))
             .map(|service| service.name)
             .collect();
-        // Behind the store nothing may propose one: `duplicate` only takes back.
-        assert!(decide.ends_with(&["mailbox", "duplicate"]), "{decide:?}");
+        // Behind the store nothing may propose one: `duplicate` only takes back, `notify` only tells.
+        assert!(decide.ends_with(&["mailbox", "duplicate", "notify"]), "{decide:?}");
     }
 
     #[test]

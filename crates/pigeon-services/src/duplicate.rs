@@ -162,7 +162,7 @@ impl Duplicate {
 fn store_of(effect: &Effect) -> Option<Store> {
     match effect {
         Effect::Store(store) => Some(store.clone()),
-        Effect::Redirect(_) | Effect::Answer(_) | Effect::Archive(_) => None,
+        Effect::Redirect(_) | Effect::Answer(_) | Effect::Post(_) | Effect::Archive(_) => None,
     }
 }
 

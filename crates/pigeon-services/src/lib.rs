@@ -15,6 +15,7 @@ pub mod headers;
 pub mod http;
 pub mod lists;
 pub mod mailbox;
+pub mod notify;
 pub mod octets;
 mod personal;
 pub mod quota;

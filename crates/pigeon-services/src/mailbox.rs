@@ -191,7 +191,7 @@ impl Service for Mailbox {
 fn folder_of(effect: &Effect) -> Option<String> {
     match effect {
         Effect::Store(store) => Some(store.folder.to_string()),
-        Effect::Redirect(_) | Effect::Answer(_) | Effect::Archive(_) => None,
+        Effect::Redirect(_) | Effect::Answer(_) | Effect::Post(_) | Effect::Archive(_) => None,
     }
 }
 

@@ -57,7 +57,7 @@ pub struct Post<'a> {
     pub fields: &'a [(&'static str, String)],
     /// How long the answer may take.
     pub patience: Duration,
-    /// How large it may be, in octets.
+    /// How large it may be, in octets; zero: it is not read at all.
     pub limit: usize,
 }
 
@@ -99,6 +99,9 @@ impl Web {
         let mut response = request.send().await.map_err(failed)?;
         judge(response.status())?;
         let mut body = BytesMut::new();
+        if post.limit == 0 {
+            return Ok(body.freeze());
+        }
         while let Some(piece) = response.chunk().await.map_err(failed)? {
             if body.len() + piece.len() > post.limit {
                 return Err(Trouble::Permanent(format!("the answer is larger than {} octets", post.limit)));

@@ -5,5 +5,6 @@ pub mod clock;
 pub mod config;
 pub mod docs;
 pub mod log;
+pub mod posts;
 pub mod show;
 pub mod wiring;

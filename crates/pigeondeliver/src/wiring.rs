@@ -35,6 +35,7 @@ use pigeon_services::catalogue::SERVICES;
 
 use crate::clock::SystemClock;
 use crate::config::{Config, DirectoryUrl, FolderNames, Sync};
+use crate::posts::Posts;
 
 /// What the process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,9 +150,10 @@ impl Delivering {
             state: Arc::clone(&state) as Arc<dyn State>,
             mailstore: Arc::clone(&mailstore),
             hand_over: hand_over_port(config, &state, &clock)?,
-            clock,
+            clock: Arc::clone(&clock),
         };
         let agent = Arc::new(Agent::new(planner, ports));
+        let outbox = outbox.with_web(Arc::new(Posts::new(Arc::clone(&agent), clock)));
         Ok(Self { state, mailstore, spool, outbox, agent })
     }
 }

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use pigeon_core::address::{Address, ReversePath};
-use pigeon_core::ports::state::{OutboxContent, OutboxEntry, StateError};
+use pigeon_core::address::ReversePath;
+use pigeon_core::ports::state::{Destination, OutboxContent, OutboxEntry, StateError};
 use pigeon_core::timestamp::Timestamp;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Leased, OutboxStore, Outgoing, Pace, Refusal, Submit, Verdict, Which, notice};
+use super::{Leased, OutboxStore, Outgoing, Pace, PostWeb, Posting, Refusal, Submit, Verdict, Which, notice};
 
 /// How often a server forgets what is no longer needed.
 const TIDY: Duration = Duration::from_secs(3600);
@@ -48,6 +48,8 @@ struct Lost(String);
 pub(super) struct Sending {
     pub(super) store: Arc<dyn OutboxStore>,
     pub(super) submit: Arc<dyn Submit>,
+    /// What posts to servers; none in processes that do not.
+    pub(super) web: Option<Arc<dyn PostWeb>>,
     pub(super) hello: String,
     pub(super) pace: Pace,
     /// Entries that the MTA took and that could not be noted so far.
@@ -195,14 +197,34 @@ impl Sending {
         leased: &Leased,
         content: Result<Option<File>, Refusal>,
     ) -> Result<Result<String, Refusal>, Lost> {
-        let mail = match content.and_then(|content| outgoing(leased, content)) {
-            Ok(mail) => mail,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
         tokio::select! {
             biased;
-            result = self.submit.submit(&mail) => Ok(result),
+            result = self.hand_over(leased, content) => Ok(result),
             lost = self.renew_until_lost(leased) => Err(lost),
+        }
+    }
+
+    /// Hands an entry to the MTA, or to the server that it is for.
+    async fn hand_over(
+        &self,
+        leased: &Leased,
+        content: Result<Option<File>, Refusal>,
+    ) -> Result<String, Refusal> {
+        let broken = |what: &str| Refusal::Permanent { status: "5.3.0".into(), text: what.into() };
+        let content = content?.ok_or_else(|| broken("the content is gone"))?;
+        match Destination::parse(&leased.record.recipient) {
+            Err(_) => Err(broken("the recipient is no address")),
+            Ok(Destination::Mail(recipient)) => {
+                let sender = ReversePath::parse(&leased.record.sender);
+                let sender = sender.map_err(|_| broken("the sender is no address"))?;
+                let (octets, is_8bit) = (leased.record.octets, leased.record.is_8bit);
+                self.submit.submit(&Outgoing { sender, recipient, content, octets, is_8bit }).await
+            }
+            Ok(Destination::Web(url)) => {
+                let web = self.web.as_ref();
+                let web = web.ok_or_else(|| Refusal::Temporary("this process posts to no server".into()))?;
+                web.post(Posting::read(leased, url, &content)?).await
+            }
         }
     }
 
@@ -265,7 +287,7 @@ impl Sending {
             key: format!("notice:{}:{}", record.key, record.created.micros()),
             on_behalf_of: record.on_behalf_of.clone(),
             sender: ReversePath::Null,
-            recipient: sender,
+            recipient: sender.into(),
             content: OutboxContent::Own(notice::compose(&failure)),
         })
     }
@@ -289,16 +311,4 @@ impl Sending {
             why.replace(|letter: char| letter.is_control(), "?"),
         );
     }
-}
-
-fn outgoing(leased: &Leased, content: Option<File>) -> Result<Outgoing, Refusal> {
-    let record = &leased.record;
-    let broken = |what: &str| Refusal::Permanent { status: "5.3.0".into(), text: what.into() };
-    Ok(Outgoing {
-        sender: ReversePath::parse(&record.sender).map_err(|_| broken("the sender is no address"))?,
-        recipient: Address::parse(&record.recipient).map_err(|_| broken("the recipient is no address"))?,
-        content: content.ok_or_else(|| broken("the content is gone"))?,
-        octets: record.octets,
-        is_8bit: record.is_8bit,
-    })
 }

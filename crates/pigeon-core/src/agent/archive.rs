@@ -55,7 +55,7 @@ pub(super) fn is_archived(walked: &Walked) -> bool {
 fn archives_of(walked: &Walked) -> impl Iterator<Item = &Archive> {
     walked.delivery.effects.list().iter().filter_map(|effect| match effect {
         Effect::Archive(archive) => Some(archive),
-        Effect::Store(_) | Effect::Redirect(_) | Effect::Answer(_) => None,
+        Effect::Store(_) | Effect::Redirect(_) | Effect::Answer(_) | Effect::Post(_) => None,
     })
 }
 
@@ -115,7 +115,7 @@ impl Agent {
             key: shared.key.clone(),
             on_behalf_of: shared.on_behalf_of.clone(),
             sender: shared.archive.sender.clone(),
-            recipient: address.clone(),
+            recipient: address.clone().into(),
             content,
         })
     }

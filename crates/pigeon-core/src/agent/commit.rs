@@ -20,7 +20,7 @@ use crate::message::Message;
 use crate::outcome::Outcome;
 use crate::plan::{DeliveredTo, Recipient};
 use crate::ports::mailstore::{Copy, StoreError, Stored};
-use crate::ports::state::{OutboxContent, OutboxEntry, StateChanges};
+use crate::ports::state::{Destination, OutboxContent, OutboxEntry, StateChanges};
 
 /// What the sender is told when the State cannot keep what must be kept.
 pub(super) fn state_failure() -> Reply {
@@ -168,15 +168,19 @@ impl Agent {
                     let content = redirect.content.as_ref();
                     let head = trace::head(job, view(walked, content.map(|content| &*content.0)), &trace);
                     let message = Arc::clone(carried(walked, content));
-                    (&redirect.to, sender.clone(), OutboxContent::Message { head, message })
+                    (redirect.to.clone().into(), sender.clone(), OutboxContent::Message { head, message })
                 }
                 // RFC 3834 §3.3: answers leave with the null sender.
                 Effect::Answer(answer) => {
-                    (&answer.to, ReversePath::Null, OutboxContent::Own(answer.message.clone()))
+                    (answer.to.clone().into(), ReversePath::Null, OutboxContent::Own(answer.message.clone()))
+                }
+                Effect::Post(post) => {
+                    let to = Destination::Web(post.url.clone());
+                    (to, ReversePath::Null, OutboxContent::Own(post.body.clone()))
                 }
                 Effect::Store(_) | Effect::Archive(_) => continue,
             };
-            let (on_behalf_of, recipient) = (account.address.to_string(), recipient.clone());
+            let on_behalf_of = account.address.to_string();
             entries.push(OutboxEntry { key, on_behalf_of, sender, recipient, content });
         }
         Ok(entries)
@@ -281,6 +285,7 @@ fn outbox_key(walked: &Walked, effect: &Effect) -> String {
         Effect::Answer(answer) => format!("{}:answer:{}:{}", walked.branch_key, answer.kind, answer.to.key()),
         Effect::Redirect(redirect) => format!("{}:redirect:{}", walked.branch_key, redirect.to.key()),
         Effect::Store(store) => format!("{}:store:{}", walked.branch_key, store.folder),
+        Effect::Post(post) => format!("{}:post:{}:{}", walked.branch_key, post.kind, post.url),
         Effect::Archive(archive) => format!("{}:archive:{}", walked.branch_key, archive.place),
     }
 }
@@ -288,12 +293,13 @@ fn outbox_key(walked: &Walked, effect: &Effect) -> String {
 fn stores(walked: &Walked) -> impl Iterator<Item = &Store> {
     walked.delivery.effects.list().iter().filter_map(|effect| match effect {
         Effect::Store(store) => Some(store),
-        Effect::Redirect(_) | Effect::Answer(_) | Effect::Archive(_) => None,
+        Effect::Redirect(_) | Effect::Answer(_) | Effect::Post(_) | Effect::Archive(_) => None,
     })
 }
 
 fn outgoing(walked: &Walked) -> impl Iterator<Item = &Effect> {
-    let leaves = |effect: &&Effect| matches!(effect, Effect::Redirect(_) | Effect::Answer(_));
+    let leaves =
+        |effect: &&Effect| matches!(effect, Effect::Redirect(_) | Effect::Answer(_) | Effect::Post(_));
     walked.delivery.effects.list().iter().filter(leaves)
 }
 

@@ -176,7 +176,7 @@ impl Agent {
             on_behalf_of: recipient.address.to_string(),
             // RFC 3834 §3.3
             sender: ReversePath::Null,
-            recipient: (*owner).clone(),
+            recipient: (*owner).clone().into(),
             content: OutboxContent::Own(self.compose(job, refused)?.into()),
         };
         let now = self.ports.clock.now();

@@ -103,6 +103,7 @@ fn describe(effects: &Effects, is_dry_run: bool) -> String {
             Effect::Store(store) => format!("{would}stored in {}", store.folder),
             Effect::Redirect(redirect) => format!("{would}redirected to {}", redirect.to),
             Effect::Answer(answer) => format!("{would}answered to {} ({})", answer.to, answer.kind),
+            Effect::Post(post) => format!("{would}announced to {}", post.server()),
             Effect::Archive(archive) => format!("{would}archived {}", archive.place),
         })
         .chain(kept)

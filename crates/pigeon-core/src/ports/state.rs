@@ -1,5 +1,6 @@
 //! Data that deliveries make: service memory, receipts, finished branches and the outbox.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::address::{Address, ReversePath};
+use crate::address::{Address, AddressError, ReversePath};
 use crate::headers::RenderedHead;
 use crate::message::Message;
 use crate::receipt::Receipt;
@@ -53,7 +54,44 @@ pub enum OutboxContent {
     Own(Bytes),
 }
 
-/// One message to hand to the MTA.
+/// Where something goes that leaves through the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// To an address, by the MTA.
+    Mail(Address),
+    /// To a server over HTTP, at this URL.
+    Web(String),
+}
+
+impl Destination {
+    /// Reads what [`Display`](fmt::Display) wrote: no address begins like a URL.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        if text.starts_with("https://") || text.starts_with("http://") {
+            return Ok(Self::Web(text.to_owned()));
+        }
+        Address::parse(text).map(Self::Mail)
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mail(address) => address.fmt(formatter),
+            Self::Web(url) => formatter.write_str(url),
+        }
+    }
+}
+
+impl From<Address> for Destination {
+    fn from(address: Address) -> Self {
+        Self::Mail(address)
+    }
+}
+
+/// One thing to hand over: a message to the MTA, or JSON to a server.
 #[derive(Debug, Clone)]
 pub struct OutboxEntry {
     /// Names this hand-over for ever: a second one with the same key is the same one and is not sent again.
@@ -63,7 +101,7 @@ pub struct OutboxEntry {
     /// The reverse-path to send with.
     pub sender: ReversePath,
     /// Who gets it.
-    pub recipient: Address,
+    pub recipient: Destination,
     /// The bytes.
     pub content: OutboxContent,
 }

@@ -74,7 +74,11 @@ impl Service for Spanning {
 fn catalogue() -> Catalogue {
     Catalogue::new(
         &[Descriptor::of::<Spanning>()],
-        Tools { clock: Arc::new(Still), hostname: "mx.example.org".into(), spool: Arc::new(crate::ports::spool::NoSpool) },
+        Tools {
+            clock: Arc::new(Still),
+            hostname: "mx.example.org".into(),
+            spool: Arc::new(crate::ports::spool::NoSpool),
+        },
     )
 }
 

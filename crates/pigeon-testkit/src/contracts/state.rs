@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use pigeon_core::address::{Address, ReversePath};
+use pigeon_core::address::ReversePath;
 use pigeon_core::outcome::Outcome;
-use pigeon_core::ports::state::{Memory, OutboxContent, OutboxEntry, ReceiptQuery, State, StateChanges};
+use pigeon_core::ports::state::{
+    Destination, Memory, OutboxContent, OutboxEntry, ReceiptQuery, State, StateChanges,
+};
 use pigeon_core::receipt::{BranchRecord, Receipt, StepRecord};
 use pigeon_core::timestamp::Timestamp;
 
@@ -38,7 +40,7 @@ pub fn entry(key: &str, sender: &str, recipient: &str) -> Result<OutboxEntry> {
         key: key.to_owned(),
         on_behalf_of: "user@example.org".to_owned(),
         sender: ReversePath::parse(sender)?,
-        recipient: Address::parse(recipient)?,
+        recipient: Destination::parse(recipient)?,
         content: OutboxContent::Own(Bytes::from(format!("Subject: {key}\n\nbody of {key}\n"))),
     })
 }

@@ -17,6 +17,8 @@ mod moving;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod notify;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod scenarios;

@@ -7,7 +7,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use pigeon_core::address::{Address, ReversePath};
+use pigeon_core::address::ReversePath;
+use pigeon_core::ports::state::Destination;
 use pigeon_core::timestamp::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -28,7 +29,7 @@ pub(crate) struct NewEntry {
     pub(crate) key: String,
     pub(crate) on_behalf_of: String,
     pub(crate) sender: ReversePath,
-    pub(crate) recipient: Address,
+    pub(crate) recipient: Destination,
     pub(crate) content: Content,
 }
 
