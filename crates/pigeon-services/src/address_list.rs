@@ -7,6 +7,16 @@ use pigeon_core::address::Address;
 /// The addresses in a field's value (folding undone), in order; names, comments and groups are passed over.
 #[must_use]
 pub fn addresses(value: &str) -> Vec<Address> {
+    entries(value).iter().filter_map(Entry::address).collect()
+}
+
+/// The texts in the places of addresses, whether they are addresses or not.
+#[must_use]
+pub fn specs(value: &str) -> Vec<String> {
+    entries(value).into_iter().map(Entry::spec).filter(|spec| !spec.is_empty()).collect()
+}
+
+fn entries(value: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut entry = Entry::default();
     let mut letters = value.chars();
@@ -24,7 +34,7 @@ pub fn addresses(value: &str) -> Vec<Address> {
         }
     }
     entries.push(entry);
-    entries.iter().filter_map(Entry::address).collect()
+    entries
 }
 
 #[derive(Default)]
@@ -67,6 +77,10 @@ impl Entry {
                 _ => (),
             }
         }
+    }
+
+    fn spec(self) -> String {
+        self.angle.unwrap_or(self.outside)
     }
 
     fn address(&self) -> Option<Address> {

@@ -13,10 +13,15 @@ use pigeon_core::outcome::Next;
 use pigeon_core::service::{NoConfig, Service, Stage, Tools};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// How many flags a mail may be stored with, and how long a keyword may be, in octets.
 const MAX_FLAGS: usize = 10;
 const MAX_KEYWORD_OCTETS: usize = 50;
+
+/// A service that files copies of its own asks for the default copy, too, by this fact: a list of flags that the copy
+/// gets besides those set here.
+const KEEP_TOO: &str = "mailbox.keep_too";
 
 /// A flag that mail may be stored with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,7 +169,7 @@ impl Service for Mailbox {
     async fn handle(&self, settings: &Settings, delivery: &mut Delivery) -> Result<Next, Fault> {
         if delivery.effects().is_keep_cancelled() {
             delivery.reason("no copy is kept: an earlier service said so");
-        } else if delivery.effects().has_store() {
+        } else if delivery.effects().has_store() && delivery.fact(KEEP_TOO).is_none() {
             let folders: Vec<String> = delivery.effects().list().iter().filter_map(folder_of).collect();
             delivery.reason(format!("an earlier service stores it in {}", folders.join(", ")));
         } else {
@@ -182,10 +187,29 @@ impl Service for Mailbox {
                 delivery.decided_by("flags");
             }
             delivery.reason(reason);
-            delivery.store(named.unwrap_or_else(|| settings.folder.clone()), settings.flags());
+            let flags = with_asked(settings.flags(), delivery.fact(KEEP_TOO));
+            delivery.store(named.unwrap_or_else(|| settings.folder.clone()), flags);
         }
         Ok(Next::Continue)
     }
+}
+
+/// The flags, and those that a service asks for.
+fn with_asked(mut flags: Flags, asked: Option<&Value>) -> Flags {
+    for name in asked.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        match name.to_ascii_lowercase().as_str() {
+            "\\seen" => flags.is_seen = true,
+            "\\flagged" => flags.is_flagged = true,
+            "\\answered" => flags.is_answered = true,
+            "\\deleted" => flags.is_deleted = true,
+            "\\draft" => flags.is_draft = true,
+            _ if !name.starts_with('\\') && !flags.keywords.iter().any(|known| known == name) => {
+                flags.keywords.push(name.to_owned());
+            }
+            _ => {}
+        }
+    }
+    flags
 }
 
 fn folder_of(effect: &Effect) -> Option<String> {
@@ -199,7 +223,7 @@ fn folder_of(effect: &Effect) -> Option<String> {
 mod tests {
     use pigeon_core::service::Descriptor;
     use pigeon_testkit::memory::{World, because_of, reason_of};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::catalogue::SERVICES;

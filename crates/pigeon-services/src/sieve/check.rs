@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::constants::Said;
 use super::rules::{COMMANDS, Kind, Rule, TESTS, Tag, Tests};
 use super::syntax::{Argument, Node, Value};
 use super::{EXTENSIONS, HARMLESS, ScriptError};
@@ -25,8 +26,9 @@ pub(super) fn check(commands: &[Node]) -> Found {
     checker.found
 }
 
+/// What is known of a script while it is checked.
 #[derive(Default)]
-struct Checker {
+pub(super) struct Checker {
     found: Found,
     required: BTreeSet<String>,
     /// How many foreverypart blocks are open.
@@ -34,7 +36,8 @@ struct Checker {
 }
 
 impl Checker {
-    fn error(&mut self, line: usize, message: impl Into<String>) {
+    /// Notes a mistake.
+    pub(super) fn error(&mut self, line: usize, message: impl Into<String>) {
         self.found.errors.push(ScriptError { line, message: message.into() });
     }
 
@@ -79,7 +82,8 @@ impl Checker {
         }
     }
 
-    fn has(&self, extension: &str) -> bool {
+    /// Whether the extension is required, or none is needed.
+    pub(super) fn has(&self, extension: &str) -> bool {
         let implied = match extension {
             // RFC 5235 §2.1: spamtestplus includes spamtest. RFC 6131 §2: vacation-seconds includes vacation.
             "spamtest" => "spamtestplus",
@@ -165,10 +169,10 @@ impl Checker {
     fn arguments(&mut self, rule: &Rule, node: &Node) {
         let mut rest = node.arguments.iter();
         let mut seen: Vec<&Tag> = Vec::new();
-        let mut positional: Vec<&Argument> = Vec::new();
+        let mut said = Said { node, tags: Vec::new(), positional: Vec::new() };
         while let Some(argument) = rest.next() {
             let Value::Tag(name) = &argument.value else {
-                positional.push(argument);
+                said.positional.push(argument);
                 continue;
             };
             let mut known = rule.tags.iter().copied().flatten();
@@ -178,23 +182,22 @@ impl Checker {
                 }
                 return;
             };
-            if !positional.is_empty() {
+            if !said.positional.is_empty() {
                 self.error(argument.line, format!(":{name} must stand before the other arguments"));
             }
             self.tag(rule, tag, argument, &mut seen);
-            if let Some(kind) = tag.value {
-                match rest.next() {
-                    Some(value) if value.is(kind) => self.tag_value(tag, value),
-                    Some(value) => {
-                        self.error(value.line, format!(":{name} must be followed by {}", kind.words()));
-                    }
-                    None => {
-                        self.error(argument.line, format!(":{name} must be followed by {}", kind.words()));
-                    }
+            let value = tag.value.and_then(|_| rest.next());
+            said.tags.push((tag.name, value));
+            match (tag.value, value) {
+                (Some(kind), Some(value)) if value.is(kind) => self.tag_value(tag, value),
+                (Some(kind), _) => {
+                    self.error(argument.line, format!(":{name} must be followed by {}", kind.words()));
                 }
+                (None, _) => {}
             }
         }
-        self.positional(rule, node, &positional);
+        self.positional(rule, node, &said.positional);
+        self.meaning(&said);
     }
 
     fn tag<'t>(&mut self, rule: &Rule, tag: &'t Tag, argument: &Argument, seen: &mut Vec<&'t Tag>) {

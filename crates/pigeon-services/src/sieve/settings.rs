@@ -6,7 +6,7 @@ use pigeon_core::service::Contradiction;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::engine;
+use super::program;
 use crate::octets::Octets;
 
 /// How long a script's name may be, in octets of UTF-8 (RFC 5804 §1.6 asks for room for 128 letters at least).
@@ -49,6 +49,15 @@ pub struct Settings {
     /// but for scripts of the system itself. Empty by default.
     #[schemars(extend("x-innermost" = "domain"))]
     pub global_domain: Scripts,
+    /// Lists for `:list` and `redirect :list` (RFC 6134), by name, like `{"friends": ["ann@example.net"]}`. Empty by
+    /// default.
+    pub lists: BTreeMap<String, Vec<String>>,
+    /// What stands between the levels of a folder's name in scripts: `/` (the default) or `.`, as the user's mail
+    /// reader shows them.
+    pub separator: char,
+    /// Whether `fileinto` makes folders that are not there. When it is off (the default), it does so only with
+    /// `:create` (RFC 5490), and mail for other folders that are not there is kept as by default.
+    pub create: bool,
     /// How large one script may be, like `64K` (256 KiB by default, at most 4 MiB). Larger ones are refused when
     /// they are written.
     #[schemars(extend("x-innermost" = "domain"))]
@@ -88,6 +97,9 @@ impl Default for Settings {
             after_system: Scripts::new(),
             global_system: Scripts::new(),
             global_domain: Scripts::new(),
+            lists: BTreeMap::new(),
+            separator: '/',
+            create: false,
             max_script_size: Octets(256 << 10),
             max_scripts: 32,
             max_instructions: 100_000,
@@ -123,6 +135,9 @@ impl Settings {
         in_range("max_redirects", self.max_redirects.into(), 0, 1000)?;
         in_range("max_actions", self.max_actions.into(), 1, 1000)?;
         in_range("min_vacation_seconds", self.min_vacation_seconds, 0, 365 * 86_400)?;
+        if !matches!(self.separator, '/' | '.') {
+            return Err("separator must be / or .".to_owned());
+        }
         if self.max_message_size.0 < 1024 {
             return Err("max_message_size must be at least 1 KiB".to_owned());
         }
@@ -194,7 +209,7 @@ fn check_source(source: &str) -> Result<(), String> {
     if source.len() as u64 > MAX_SCRIPT_OCTETS {
         return Err(format!("is larger than {}", Octets(MAX_SCRIPT_OCTETS)));
     }
-    match engine::compile(source) {
+    match program::compile(source) {
         Ok(_) => Ok(()),
         Err(errors) => {
             let texts: Vec<String> = errors.iter().take(3).map(ToString::to_string).collect();
