@@ -128,3 +128,6 @@ impl Service for Sieve {
         deliver::handle(settings, delivery, &self.hostname).await
     }
 }
+
+#[cfg(test)]
+mod tests;

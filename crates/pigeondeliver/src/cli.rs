@@ -22,6 +22,7 @@ pub mod serve;
 mod service;
 mod session;
 mod settings;
+pub mod sieve;
 mod spam;
 mod subject;
 mod transfer;
@@ -113,6 +114,9 @@ pub enum Command {
     /// The delivery services and their settings
     #[command(subcommand)]
     Service(service::ServiceCommand),
+    /// Sieve scripts: check, test
+    #[command(subcommand)]
+    Sieve(sieve::SieveCommand),
     /// Export and import the whole directory
     #[command(subcommand)]
     Directory(transfer::DirectoryCommand),
@@ -270,6 +274,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Receipts(args) => Box::pin(receipts::run(global, args)).await,
         Command::Changes(args) => Box::pin(changes::run(global, args)).await,
         Command::Service(command) => service::run(global, command),
+        Command::Sieve(command) => return sieve::run(global, command),
         Command::Directory(command) => Box::pin(transfer::run(global, command)).await,
         Command::Import(command) => Box::pin(import::run(global, command)).await,
         Command::Outbox(command) => Box::pin(outbox::run(global, command)).await,

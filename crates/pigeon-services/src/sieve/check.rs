@@ -252,7 +252,9 @@ impl Checker {
             self.error(node.line, format!("{} takes {needed}", rule.name));
             return;
         }
-        for (argument, kind) in given.iter().zip(wanted.iter().skip(missing)) {
+        // RFC 5293 §5: what deleteheader may leave out stands at the end, with all others in front.
+        let skipped = if rule.name == "deleteheader" { 0 } else { missing };
+        for (argument, kind) in given.iter().zip(wanted.iter().skip(skipped)) {
             if !argument.is(*kind) {
                 self.error(argument.line, format!("{} takes {} here", rule.name, kind.words()));
             }

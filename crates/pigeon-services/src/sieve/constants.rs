@@ -129,7 +129,7 @@ impl Checker {
                     .ok_or_else(|| format!("{text:?} is no name of a header field"))
             }),
             "size" if said.tags.is_empty() => {
-                self.error(said.node.line, "size takes :over or :under and a number")
+                self.error(said.node.line, "size takes :over or :under and a number");
             }
             _ => {}
         }

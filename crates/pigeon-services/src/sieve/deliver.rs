@@ -48,11 +48,11 @@ pub(super) async fn handle(
             delivery.reason(format!("there is no script {:?}, which is the active one", settings.active));
         }
     }
-    let message = read(settings, delivery)?;
+    let (message, is_cut) = read(settings, delivery)?;
     let original: Bytes = message.into();
     let mail = Arc::new(Mail::parse(&original));
     let run = ask_and_run(settings, delivery, &scripts, &mail, hostname).await?;
-    let mut carrier = Carrier { settings, delivery, original, hostname, folders: None };
+    let mut carrier = Carrier { settings, delivery, original, is_cut, hostname, folders: None };
     let failure = run.failure.clone().or(broken);
     let next = carrier.carry_out(&run).await?;
     if let Some(trouble) = failure {
@@ -62,7 +62,7 @@ pub(super) async fn handle(
 }
 
 /// The message as this recipient has it; of a large one the header and the beginning of the body.
-fn read(settings: &Settings, delivery: &mut Delivery) -> Result<Vec<u8>, Fault> {
+fn read(settings: &Settings, delivery: &mut Delivery) -> Result<(Vec<u8>, bool), Fault> {
     let message = Arc::clone(delivery.message());
     let rendered = delivery.header().render(message.head());
     let limit = usize::try_from(settings.max_message_size.0).unwrap_or(usize::MAX);
@@ -83,11 +83,12 @@ fn read(settings: &Settings, delivery: &mut Delivery) -> Result<Vec<u8>, Fault> 
         at += count;
     }
     bytes.truncate(at);
-    if message.body_size() > room as u64 {
+    let is_cut = message.body_size() > room as u64;
+    if is_cut {
         delivery.decided_by("max_message_size");
         delivery.reason(format!("scripts see {room} octets of the body's {}", message.body_size()));
     }
-    Ok(bytes)
+    Ok((bytes, is_cut))
 }
 
 async fn ask_and_run(
@@ -214,6 +215,8 @@ struct Carrier<'a> {
     settings: &'a Settings,
     delivery: &'a mut Delivery,
     original: Bytes,
+    /// Whether scripts saw only a part of the message.
+    is_cut: bool,
     hostname: &'a Arc<str>,
     folders: Option<Vec<Folder>>,
 }
@@ -278,32 +281,40 @@ impl Carrier<'_> {
             ));
         }
         let has_store = self.delivery.effects().has_store();
-        match keep {
-            Some((names, mail)) if self.is_changed(&mail) => {
+        let changed = keep.as_ref().and_then(|(_, mail)| self.changed(mail));
+        match (keep, changed) {
+            (Some((names, _)), Some(message)) => {
                 let place = self.delivery.keep_folder().cloned().unwrap_or_default();
-                self.store(place, flags(&names), &mail);
+                self.delivery.store_content(place, flags(&names), message);
             }
-            Some((names, _)) if has_store || !names.is_empty() => {
+            (Some((names, _)), None) if has_store || !names.is_empty() => {
                 self.delivery.set_fact(KEEP_TOO, json!(names));
             }
-            Some(_) => {}
-            None if has_store => {}
-            None if is_sent_on => self.delivery.cancel_keep(),
-            None => return Next::Discard("a script discards it".to_owned()),
+            (Some(_), _) => {}
+            (None, _) if has_store => {}
+            (None, _) if is_sent_on => self.delivery.cancel_keep(),
+            (None, _) => return Next::Discard("a script discards it".to_owned()),
         }
         Next::Continue
     }
 
-    fn is_changed(&self, mail: &Mail) -> bool {
-        mail.bytes() != self.original
+    /// The message where scripts have changed it. One that they saw in part stays whole, and as it came.
+    fn changed(&mut self, mail: &Mail) -> Option<Arc<Message>> {
+        let bytes = mail.bytes();
+        if bytes == self.original {
+            return None;
+        }
+        if self.is_cut {
+            self.delivery.reason("it is kept as it came, for scripts saw only a part of it");
+            return None;
+        }
+        Some(Arc::new(Message::from_bytes(bytes)))
     }
 
     fn store(&mut self, folder: Folder, flags: Flags, mail: &Mail) {
-        let bytes = mail.bytes();
-        if bytes == self.original {
-            self.delivery.store(folder, flags);
-        } else {
-            self.delivery.store_content(folder, flags, Arc::new(Message::from_bytes(bytes)));
+        match self.changed(mail) {
+            Some(message) => self.delivery.store_content(folder, flags, message),
+            None => self.delivery.store(folder, flags),
         }
     }
 
@@ -316,11 +327,9 @@ impl Carrier<'_> {
             }
         };
         self.delivery.reason(format!("redirect to {address} {at}"));
-        let bytes = action.mail.bytes();
-        if bytes == self.original {
-            self.delivery.redirect(address);
-        } else {
-            self.delivery.redirect_content(address, Arc::new(Message::from_bytes(bytes)));
+        match self.changed(&action.mail) {
+            Some(message) => self.delivery.redirect_content(address, message),
+            None => self.delivery.redirect(address),
         }
         true
     }

@@ -188,7 +188,7 @@ pub(super) const COMMANDS: &[Rule] = &[
     rule("return", &["include"], &[], &[]),
     rule("global", &["include"], &[], &[Texts]),
     rule("addheader", &["editheader"], &[LAST], &[Text, Text]),
-    Rule { optional: 0, ..rule("deleteheader", &["editheader"], &[DELETE, MATCH], &[Text, Texts]) },
+    Rule { optional: 1, ..rule("deleteheader", &["editheader"], &[DELETE, MATCH], &[Text, Texts]) },
     rule("error", &["ihave"], &[], &[Text]),
     Rule { block: true, ..rule("foreverypart", &["foreverypart"], &[NAME], &[]) },
     rule("break", &["foreverypart"], &[NAME], &[]),
