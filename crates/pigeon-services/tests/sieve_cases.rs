@@ -1,10 +1,14 @@
 //! Scripts on messages, from files: `sieve/*.cases` say what `pigeon sieve test` must print.
 //!
 //! A file holds a message for all its cases (behind `%% message`), then cases: `%% case NAME`, options (`from`, `to`,
-//! `orig-to`, `auth`, `mailbox`, `metadata`, `config`, `personal NAME SOURCE`, `global NAME SOURCE`, `compile-only`), a
+//! `orig-to`, `auth`, `mailbox`, `metadata`, `config`, `personal NAME SOURCE`, `global NAME SOURCE`, `compile-only`, `differs` for
+//! what Pigeonhole does otherwise), a
 //! message of its own behind `%% message` where it has one, scripts behind `%% script`, and behind `%% expect` JSON that
 //! must be found in what is printed: objects may have more keys, lists may not be longer. In the place of a message
 //! stands what it must have and lack: `"has": […], "lacks": […]`.
+
+#[path = "sieve_cases/peer.rs"]
+mod peer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -148,28 +152,35 @@ fn missing(expect: &Value, got: &Value, at: &str) -> Option<String> {
     }
 }
 
-#[test]
-fn scripts_do_what_the_cases_say() {
+/// Every case, with the name of its file in front of its own.
+fn cases() -> Vec<(String, Case)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sieve");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "cases"));
     files.sort();
-    let mut failed = Vec::new();
-    let mut count = 0;
+    let mut all = Vec::new();
     for file in files {
-        for case in read_cases(&std::fs::read_to_string(&file).unwrap()) {
-            count += 1;
-            let name = format!("{}: {}", file.file_stem().unwrap().to_string_lossy(), case.name);
-            let expect: Value =
-                serde_json::from_str(&case.expect).unwrap_or_else(|error| panic!("{name}: {error}"));
-            let got = trial(&case).run();
-            if let Some(wrong) = missing(&expect, &got, "") {
-                failed.push(format!("{name}{wrong}\n   {}", short(&got)));
-            }
+        let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let read = read_cases(&std::fs::read_to_string(&file).unwrap());
+        all.extend(read.into_iter().map(|case| (format!("{stem}: {}", case.name), case)));
+    }
+    all
+}
+
+#[test]
+fn scripts_do_what_the_cases_say() {
+    let mut failed = Vec::new();
+    let all = cases();
+    for (name, case) in &all {
+        let expect: Value =
+            serde_json::from_str(&case.expect).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let got = trial(case).run();
+        if let Some(wrong) = missing(&expect, &got, "") {
+            failed.push(format!("{name}{wrong}\n   {}", short(&got)));
         }
     }
-    assert!(failed.is_empty(), "{} of {count}:\n{}", failed.len(), failed.join("\n"));
-    assert!(count >= 60, "{count} cases");
+    assert!(failed.is_empty(), "{} of {}:\n{}", failed.len(), all.len(), failed.join("\n"));
+    assert!(all.len() >= 60, "{} cases", all.len());
 }
 
 fn short(got: &Value) -> String {
