@@ -85,6 +85,9 @@ _pigeon() {
             pigeon,settings)
                 cmd="pigeon__subcmd__settings"
                 ;;
+            pigeon,sieve)
+                cmd="pigeon__subcmd__sieve"
+                ;;
             pigeon,spam)
                 cmd="pigeon__subcmd__spam"
                 ;;
@@ -436,6 +439,9 @@ _pigeon() {
             pigeon__subcmd__help,settings)
                 cmd="pigeon__subcmd__help__subcmd__settings"
                 ;;
+            pigeon__subcmd__help,sieve)
+                cmd="pigeon__subcmd__help__subcmd__sieve"
+                ;;
             pigeon__subcmd__help,spam)
                 cmd="pigeon__subcmd__help__subcmd__spam"
                 ;;
@@ -616,6 +622,12 @@ _pigeon() {
             pigeon__subcmd__help__subcmd__settings,unset)
                 cmd="pigeon__subcmd__help__subcmd__settings__subcmd__unset"
                 ;;
+            pigeon__subcmd__help__subcmd__sieve,check)
+                cmd="pigeon__subcmd__help__subcmd__sieve__subcmd__check"
+                ;;
+            pigeon__subcmd__help__subcmd__sieve,test)
+                cmd="pigeon__subcmd__help__subcmd__sieve__subcmd__test"
+                ;;
             pigeon__subcmd__help__subcmd__spam,learn)
                 cmd="pigeon__subcmd__help__subcmd__spam__subcmd__learn"
                 ;;
@@ -757,6 +769,24 @@ _pigeon() {
             pigeon__subcmd__settings__subcmd__help,unset)
                 cmd="pigeon__subcmd__settings__subcmd__help__subcmd__unset"
                 ;;
+            pigeon__subcmd__sieve,check)
+                cmd="pigeon__subcmd__sieve__subcmd__check"
+                ;;
+            pigeon__subcmd__sieve,help)
+                cmd="pigeon__subcmd__sieve__subcmd__help"
+                ;;
+            pigeon__subcmd__sieve,test)
+                cmd="pigeon__subcmd__sieve__subcmd__test"
+                ;;
+            pigeon__subcmd__sieve__subcmd__help,check)
+                cmd="pigeon__subcmd__sieve__subcmd__help__subcmd__check"
+                ;;
+            pigeon__subcmd__sieve__subcmd__help,help)
+                cmd="pigeon__subcmd__sieve__subcmd__help__subcmd__help"
+                ;;
+            pigeon__subcmd__sieve__subcmd__help,test)
+                cmd="pigeon__subcmd__sieve__subcmd__help__subcmd__test"
+                ;;
             pigeon__subcmd__spam,help)
                 cmd="pigeon__subcmd__spam__subcmd__help"
                 ;;
@@ -776,7 +806,7 @@ _pigeon() {
 
     case "${cmd}" in
         pigeon)
-            opts="-h -V --config --json --as --help --version init check try serve lmtp deliver explain settings setting domain account alias grant receipts receipt changes service directory import outbox spam node completions generate help"
+            opts="-h -V --config --json --as --help --version init check try serve lmtp deliver explain settings setting domain account alias grant receipts receipt changes service sieve directory import outbox spam node completions generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3362,7 +3392,7 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__help)
-            opts="init check try serve lmtp deliver explain settings domain account alias grant receipts changes service directory import outbox spam node completions generate help"
+            opts="init check try serve lmtp deliver explain settings domain account alias grant receipts changes service sieve directory import outbox spam node completions generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4468,6 +4498,48 @@ _pigeon() {
             return 0
             ;;
         pigeon__subcmd__help__subcmd__settings__subcmd__unset)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__sieve)
+            opts="check test"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__sieve__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__help__subcmd__sieve__subcmd__test)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5997,6 +6069,161 @@ _pigeon() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__sieve)
+            opts="-h --config --json --as --help check test help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__sieve__subcmd__check)
+            opts="-h --config --json --as --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --as)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__sieve__subcmd__help)
+            opts="check test help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__sieve__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__sieve__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__sieve__subcmd__help__subcmd__test)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        pigeon__subcmd__sieve__subcmd__test)
+            opts="-h --config --json --as --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --config)
                     local oldifs
                     if [ -n "${IFS+x}" ]; then
