@@ -1,6 +1,7 @@
 //! The site's clamd servers: tried in turn, with kept connections, time-outs and rests.
 //!
-//! Sessions pay: see `docs/admin/antivirus.md` for what was measured.
+//! Sessions pay: a scan of 4 KiB took 164 instead of 362 µs over TCP, and 14 instead of 65 µs of our own processor time;
+//! over a Unix socket 209 instead of 251 µs, and 13 instead of 25 µs (`examples/scan_cost.rs`, two cores, medians).
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
