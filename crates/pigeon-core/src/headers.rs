@@ -71,6 +71,7 @@ pub fn find<'a>(head: &'a [u8], name: &str) -> Option<Field<'a>> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Edit {
     Remove(String),
+    RemoveField(Bytes),
     Append(Bytes),
 }
 
@@ -107,6 +108,11 @@ impl HeaderEdits {
         self.edits.push(Edit::Remove(name.to_owned()));
     }
 
+    /// Takes out the fields of the message that stand there exactly like this ([`Field::raw`]), and no others.
+    pub fn remove_field(&mut self, raw: &[u8]) {
+        self.edits.push(Edit::RemoveField(Bytes::copy_from_slice(raw)));
+    }
+
     /// Takes out every field of that name and puts one in their place at the end.
     pub fn replace(&mut self, name: &str, value: &str) {
         self.remove(name);
@@ -138,7 +144,7 @@ impl HeaderEdits {
         let mut rest: &[u8] = head;
         while let Some((raw, after)) = next_field(rest) {
             rest = after;
-            let is_removed = split_field(raw).is_some_and(|field| self.removes(field.name));
+            let is_removed = split_field(raw).is_some_and(|field| self.removes(&field));
             if !is_removed {
                 block.put_slice(raw);
             }
@@ -155,8 +161,12 @@ impl HeaderEdits {
         block.freeze()
     }
 
-    fn removes(&self, name: &str) -> bool {
-        self.edits.iter().any(|edit| matches!(edit, Edit::Remove(gone) if gone.eq_ignore_ascii_case(name)))
+    fn removes(&self, field: &Field<'_>) -> bool {
+        self.edits.iter().any(|edit| match edit {
+            Edit::Remove(name) => name.eq_ignore_ascii_case(field.name),
+            Edit::RemoveField(raw) => raw == field.raw,
+            Edit::Append(_) => false,
+        })
     }
 }
 
@@ -226,6 +236,8 @@ mod tests {
         check(|edits| edits.append("X", "1"), "A: 1\nB: 2\n b\nA: 3\nX: 1\n\n");
         check(|edits| edits.remove("a"), "B: 2\n b\n\n");
         check(|edits| edits.replace("A", "9"), "B: 2\n b\nA: 9\n\n");
+        check(|edits| edits.remove_field(b"A: 3\n"), "A: 1\nB: 2\n b\n\n");
+        check(|edits| edits.remove_field(b"B: 2\n"), "A: 1\nB: 2\n b\nA: 3\n\n");
         check(
             |edits| {
                 edits.prepend("X", "1");

@@ -5,6 +5,7 @@ use pigeon_core::service::Descriptor;
 use crate::antispam::Antispam;
 use crate::antivirus::Antivirus;
 use crate::archive::Archive;
+use crate::authentication::Authentication;
 use crate::command::Command;
 use crate::duplicate::Duplicate;
 use crate::forward::Forward;
@@ -24,6 +25,7 @@ use crate::vacation::Vacation;
 /// - Admit
 ///   - `quota` asks whether there is room before anything else is done.
 /// - Inspect
+///   - `authentication` finds out who a mail is from: others build on that.
 ///   - `lists` says whose mail is allowed or blocked, before anything judges what it holds.
 ///   - `antispam` acts on that and on the scanner's score.
 ///   - `antivirus` looks for viruses, whoever sent them: where infected mail is kept, its word comes last.
@@ -41,6 +43,7 @@ use crate::vacation::Vacation;
 ///   - `notify`, last of all, tells others what is stored.
 pub const SERVICES: &[Descriptor] = &[
     Descriptor::of::<Quota>(),
+    Descriptor::of::<Authentication>(),
     Descriptor::of::<Lists>(),
     Descriptor::of::<Antispam>(),
     Descriptor::of::<Antivirus>(),

@@ -6,6 +6,7 @@ pub mod address_list;
 pub mod antispam;
 pub mod antivirus;
 pub mod archive;
+pub mod authentication;
 pub mod breaker;
 pub mod catalogue;
 pub mod command;

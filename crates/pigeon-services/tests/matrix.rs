@@ -20,7 +20,8 @@ const MAIL: &str = "From: Eve <eve@example.net>\nSubject: hi\nMessage-ID: <1@exa
 const LATER: &str = "451 4.3.0 Local error in processing, try again later";
 
 /// What keeps services from asking servers that are not there.
-const SETTINGS: &[(&str, &str)] = &[("antivirus.when_down", "pass")];
+const SETTINGS: &[(&str, &str)] =
+    &[("antivirus.when_down", "pass"), ("authentication.resolver", "127.0.0.1:1")];
 
 /// Two accounts with every one of these services enabled for everyone.
 fn world(services: &[Descriptor]) -> World {
