@@ -85,7 +85,7 @@ pub struct Config {
     /// that name that came with a mail are removed.
     pub authserv_id: String,
     /// The names whose Authentication-Results fields are believed, like `["mx.example.org"]`. Name those of your own mail server
-    /// only, and only if it removes such fields from mail that comes in, as OpenDKIM, OpenDMARC and rspamd do. Empty by default.
+    /// only, and only if it removes such fields from mail that comes in, as milters for DKIM and DMARC do. Empty by default.
     pub trusted: Vec<String>,
     /// Whether mail without a trusted field is verified here (the default).
     pub verify: bool,
