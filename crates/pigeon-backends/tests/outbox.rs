@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pigeon_backends::outbox::smtp::{Patience, Smtp};
 use pigeon_backends::outbox::{
-    Flushed, Outbox, OutboxConfig, OutboxRecord, OutboxStatus, OutboxStore as _, Outgoing, Pace, Refusal,
-    Submit, Which,
+    Flushed, Outbox, OutboxConfig, OutboxRecord, OutboxStatus, OutboxStore as _, Outgoing, Pace, PostWeb,
+    Posting, Refusal, Submit, Which,
 };
 use pigeon_backends::state::sqlite::SqliteState;
 use pigeon_backends::state::{Mode, StateOptions};
@@ -419,4 +419,41 @@ async fn a_server_sends_at_once_what_it_releases_and_soon_what_others_do() {
     stop.send(()).unwrap();
     running.await.unwrap();
     assert_eq!(sink.messages().len(), 21);
+}
+
+/// A server that fails, then takes what it gets.
+#[derive(Default)]
+struct Server {
+    seen: std::sync::Mutex<Vec<Posting>>,
+}
+
+#[async_trait]
+impl PostWeb for Server {
+    async fn post(&self, posting: Posting) -> Result<String, Refusal> {
+        let mut seen = self.seen.lock().unwrap();
+        seen.push(posting);
+        if seen.len() == 1 { Err(Refusal::Temporary("it answered 500".into())) } else { Ok("taken".into()) }
+    }
+}
+
+#[tokio::test]
+async fn what_is_for_a_server_goes_there_and_not_to_the_mta() {
+    const URL: &str = "https://hooks.example.net/mail";
+    let site = Site::new();
+    site.release(vec![entry("web", "", URL).unwrap()]).await;
+    assert_eq!(site.flush().await, Flushed { deferred: 1, ..FLUSHED }, "nobody posts in this process");
+    let server = Arc::new(Server::default());
+    let submit = Arc::new(Smtp::new("127.0.0.1", site.sink.port(), "mx.example.org"));
+    let pace = Pace::default();
+    let outbox = Outbox::with_submit(Arc::clone(&site.state) as _, submit, "mx.example.org".into(), pace);
+    let outbox = outbox.with_web(Arc::clone(&server) as _);
+    for expect in [Flushed { deferred: 1, ..FLUSHED }, Flushed { sent: 1, ..FLUSHED }, FLUSHED] {
+        site.clock.advance(Duration::from_secs(24 * 3600));
+        assert_eq!(outbox.flush_once(Which::Due).await.unwrap(), expect);
+    }
+    let seen = server.seen.lock().unwrap();
+    let [first, second] = &seen[..] else { panic!("{seen:?}") };
+    assert_eq!((first, first.url.as_str(), first.key.as_str()), (second, URL, "web"));
+    assert_eq!(first.body, b"Subject: web\n\nbody of web\n");
+    assert!(site.sink.messages().is_empty());
 }

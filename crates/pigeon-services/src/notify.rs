@@ -222,7 +222,7 @@ fn flag_words(flags: &Flags) -> Vec<String> {
         (flags.is_draft, "\\Draft"),
         (flags.is_deleted, "\\Deleted"),
     ];
-    let system = system.into_iter().filter_map(|(is_set, word)| is_set.then(|| word.to_owned()));
+    let system = system.into_iter().filter(|(is_set, _)| *is_set).map(|(_, word)| word.to_owned());
     system.chain(flags.keywords.iter().cloned()).collect()
 }
 
@@ -282,7 +282,7 @@ impl Notify {
         let key = format!("mailto:{}", to.key());
         let now = delivery.now();
         let window = Duration::from_secs(settings.window_s.into());
-        let (count, since) = counted(delivery.recall(&key).await?, now);
+        let (count, since) = counted(delivery.recall(&key).await?.as_deref(), now);
         if count >= settings.at_most {
             delivery.decided_by("at_most");
             delivery.reason(format!("no mail about it: {to} got {count} since {since}"));
@@ -323,8 +323,8 @@ impl Notify {
 }
 
 /// How many mails were sent in the present window, and since when it lasts.
-fn counted(remembered: Option<String>, now: Timestamp) -> (u32, Timestamp) {
-    let read = remembered.as_deref().and_then(|text| {
+fn counted(remembered: Option<&str>, now: Timestamp) -> (u32, Timestamp) {
+    let read = remembered.and_then(|text| {
         let (count, since) = text.split_once(' ')?;
         Some((count.parse().ok()?, Timestamp::from_seconds(since.parse().ok()?)))
     });

@@ -74,7 +74,11 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("directory.sqlite");
         SqliteDirectory::create(&path).unwrap();
-        let tools = Tools { clock: Arc::new(TestClock::default()), hostname: "mx.example.org".into() };
+        let tools = Tools {
+            clock: Arc::new(TestClock::default()),
+            hostname: "mx.example.org".into(),
+            spool: Arc::new(pigeon_core::ports::spool::NoSpool),
+        };
         let catalogue = Arc::new(Catalogue::new(&[Descriptor::of::<Sieve>()], tools));
         let opened = SqliteDirectory::open(&path, Arc::clone(&catalogue), Blocking::Pool).unwrap();
         let directory: Arc<dyn Administration> = Arc::new(opened);
