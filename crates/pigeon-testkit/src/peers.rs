@@ -2,7 +2,7 @@
 //!
 //! A test that only speaks to our own code can agree with our own mistakes. Here Postfix, Exim and Sendmail hand
 //! mail over as they do in production, Dovecot and Courier read what was stored, and `PostgreSQL`, `MariaDB` and
-//! `OpenLDAP` keep directories, replicate, stall and crash. The programs are Debian packages that `cargo xtask peers`
+//! `OpenLDAP` keep directories, replicate, stall and crash; clamd scans what has signatures of the test's own. The programs are Debian packages that `cargo xtask peers`
 //! unpacked into a cache directory; each started peer gets its own directory below `/tmp` (databases: in memory, where
 //! there is enough), its own ports below the ephemeral range and its own mount namespace in which the packages stand at
 //! their installed places, so any number of tests run side by side and the machine keeps nothing.

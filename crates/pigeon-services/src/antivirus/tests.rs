@@ -2,8 +2,10 @@
 
 mod fake;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use pigeon_core::message::MessageWriter;
 use pigeon_testkit::memory::{World, because_of, reason_of};
 use serde_json::json;
 
@@ -335,6 +337,25 @@ async fn a_server_that_fails_is_left_alone_for_a_while() {
     world.clock.advance(Duration::from_secs(30));
     assert_eq!(deliver(&world).await.0, "stored in INBOX");
     assert_eq!(deliver(&world).await.0, "stored in INBOX");
+}
+
+/// It is not the scanner's fault, and does not count as one; nor is the message clean.
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_not_clean() {
+    let fake = Fake::start(vec![Act::say("stream: OK")]);
+    let world = world(&[&fake]);
+    world.set("system", "antivirus.failures", 1);
+    for _ in 0..2 {
+        let mut writer = MessageWriter::new(Arc::new(fake::BrokenSpool), u64::MAX, false);
+        writer.write(MAIL.as_bytes()).unwrap();
+        let envelope = world.envelope(SAM, &[ANN]).await;
+        let receipt = world.agent.deliver(&envelope, Arc::new(writer.finish())).await.remove(0);
+        assert_eq!(receipt.outcome.text(), LATER);
+        let reason = reason_of(&receipt, "antivirus");
+        assert_eq!(reason, "the spooled message cannot be read: the disk is broken");
+    }
+    assert_eq!(deliver(&world).await.0, "stored in INBOX");
+    assert_eq!(fake.streams().len(), 1, "only the whole one was taken");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pigeon_core::delivery::Delivery;
 use pigeon_core::fault::Fault;
 use pigeon_core::outcome::Next;
+use pigeon_core::ports::spool::{Spool, SpoolFile};
 use pigeon_core::service::{Descriptor, NoConfig, Service, Stage, Tools};
 use pigeon_testkit::memory::World;
 use schemars::JsonSchema;
@@ -190,6 +191,30 @@ async fn read_stream(stream: &mut TcpStream, limit: usize) -> io::Result<Option<
         if message.len() > limit {
             return Ok(None);
         }
+    }
+}
+
+/// A spool whose disk is broken.
+pub(super) struct BrokenSpool;
+
+impl Spool for BrokenSpool {
+    fn threshold(&self) -> u64 {
+        10
+    }
+    fn create(&self) -> io::Result<Box<dyn SpoolFile>> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl SpoolFile for BrokenSpool {
+    fn append(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn read_at(&self, _offset: u64, _buffer: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("the disk is broken"))
+    }
+    fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
     }
 }
 
