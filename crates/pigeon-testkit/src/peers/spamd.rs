@@ -12,7 +12,7 @@ use super::server::Server;
 
 /// A running spamd with a handful of rules, without network.
 ///
-/// `TEST-SPAM` in the subject is worth 8 points, GTUBE 1000; what was learned is worth 9 points or takes 3 away, from
+/// `TEST-SPAM` in the subject and `TEST-SPAM-AT-THE-END` anywhere are worth 8 points each, GTUBE 1000; what was learned is worth 9 points or takes 3 away, from
 /// the third message of each kind on.
 #[derive(Debug)]
 pub struct Spamd {

@@ -2,6 +2,7 @@
 //! real scanners.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use pigeon_testkit::peers::{
@@ -59,10 +60,11 @@ fn send(node: &Node, number: u32, subject: &str, words: &str) {
     assert!(sent.is_accepted(), "{sent:?}\n{}", node.log());
 }
 
-fn dovecot(node: &Node) -> Option<Dovecot> {
+fn dovecot(node: &Node, extra: Vec<String>) -> Option<Dovecot> {
     let users = vec![MailUser::new(ANN, &node.maildir(ANN))];
     let mut options = DovecotOptions::new(Mailboxes::Users(users));
     (options.uid, options.gid) = if is_root() { (MAIL_ID, MAIL_ID) } else { (0, 0) };
+    options.extra = extra;
     or_skip(Dovecot::start(&options))
 }
 
@@ -102,7 +104,7 @@ fn mail_is_learned_as_it_is_moved(scanner: &Scanner) {
     }
     assert_eq!((node.inbox(ANN).len(), node.folder(ANN, ".Junk").len()), (3, 3));
     assert_eq!(learn(&node, &["--all"]), [0, 0, 0], "nobody has moved anything");
-    let Some(dovecot) = dovecot(&node) else { return };
+    let Some(dovecot) = dovecot(&node, Vec::new()) else { return };
     let mut client = dovecot.login(ANN, "secret").unwrap_or_else(|error| panic!("{error} {}", dovecot.log()));
     client.command("CREATE Later").unwrap();
     move_all(&mut client, "Junk", "Later");
@@ -139,6 +141,81 @@ fn spamd_learns_from_moved_mail() {
 fn rspamd_learns_from_moved_mail() {
     let Some(rspamd) = or_skip(Rspamd::start()) else { return };
     mail_is_learned_as_it_is_moved(&Scanner::Rspamd(rspamd));
+}
+
+/// A message that lies in a spool file is sent on from there, whole: what tells is in its last line.
+#[test]
+fn spooled_messages_are_scanned_to_their_end() {
+    let Some(spamd) = or_skip(Spamd::start()) else { return };
+    let scanner = Scanner::Spamd(spamd);
+    let node = node(&scanner);
+    node.run(&["settings", "set", "--system", "antispam.largest=8M"]);
+    let line =
+        "ninety-nine letters and a line end make a hundred octets of text, and many of them fill a spool\r\n";
+    let lines = line.repeat(40_000);
+    send(&node, 1, "large", &lines);
+    send(&node, 2, "large", &format!("{lines}TEST-SPAM-AT-THE-END\r\n"));
+    let (what, reason) = fate(&node, 1);
+    assert!(what == "stored in INBOX" && reason.starts_with("score 0.0 of 6.0"), "{what}: {reason}");
+    let (what, reason) = fate(&node, 2);
+    assert!(what == "stored in Junk" && reason == "score 8.0 of 6.0: PIGEON_END", "{what}: {reason}");
+}
+
+/// The block of the manual that begins with these words.
+fn recipe(beginning: &str) -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/admin/antispam.md");
+    let text = fs::read_to_string(page).unwrap();
+    let block = text.split("```\n").skip(1).step_by(2).find(|block| block.starts_with(beginning));
+    block.unwrap_or_else(|| panic!("no block begins with {beginning}")).to_owned()
+}
+
+/// The manual's recipe, run as it stands there but for the places of its files.
+#[test]
+fn dovecot_teaches_in_the_moment_of_the_move() {
+    let Some(spamd) = or_skip(Spamd::start()) else { return };
+    let scanner = Scanner::Spamd(spamd);
+    let node = node(&scanner);
+    let place = node.path().join("sieve");
+    fs::create_dir(&place).unwrap();
+    let command = node.command();
+    let program =
+        format!("env PIGEON_CONFIG={} {}", node.config().display(), command.get_program().display());
+    let pipe = "require [\"vnd.dovecot.pipe\"";
+    for (name, text) in [
+        (
+            "learn-spam.sieve",
+            recipe(&format!(
+                "{pipe}, \"copy\", \"imapsieve\", \"environment\", \"variables\"];\nif environment :matches \"imap.user\""
+            )),
+        ),
+        (
+            "learn-ham.sieve",
+            recipe(&format!(
+                "{pipe}, \"copy\", \"imapsieve\", \"environment\", \"variables\"];\nif environment :matches \"imap.mailbox\""
+            )),
+        ),
+        ("learn.sh", recipe("#!/bin/sh").replace("/usr/local/bin/pigeon", &program)),
+    ] {
+        fs::write(place.join(name), text).unwrap();
+        fs::set_permissions(place.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let configuration = recipe("protocol imap {").replace("/etc/dovecot/sieve", &place.to_string_lossy());
+    for number in 1..=3 {
+        send(&node, number, "offer", SPAM);
+        send(&node, 10 + number, "TEST-SPAM", HAM);
+    }
+    assert_eq!((node.inbox(ANN).len(), node.folder(ANN, ".Junk").len()), (3, 3), "{}", fate(&node, 1).1);
+    let Some(dovecot) = dovecot(&node, vec![configuration]) else { return };
+    let mut client = dovecot.login(ANN, "secret").unwrap_or_else(|error| panic!("{error} {}", dovecot.log()));
+    client.command("CREATE Later").unwrap();
+    move_all(&mut client, "Junk", "Later");
+    move_all(&mut client, "INBOX", "Junk");
+    send(&node, 20, "offer", SPAM);
+    let (what, reason) = fate(&node, 20);
+    assert!(what == "stored in Junk" && reason.contains("BAYES_SPAM"), "{what}: {reason}\n{}", dovecot.log());
+    send(&node, 21, "minutes", HAM);
+    let (what, reason) = fate(&node, 21);
+    assert!(what == "stored in INBOX" && reason.contains("BAYES_HAM"), "{what}: {reason}\n{}", dovecot.log());
 }
 
 fn file(node: &Node, name: &str, words: &str) -> PathBuf {
