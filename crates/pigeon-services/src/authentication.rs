@@ -311,7 +311,9 @@ impl Authentication {
             Err(error) => unavailable(format!("the spooled message cannot be read: {error}")),
         };
         if is_too_large {
-            findings.trouble = "the mail is too large for its signatures to be verified".to_owned();
+            findings.doubt("the mail is too large for its signatures to be verified");
+        } else if client.address.is_none() {
+            findings.doubt("the client is not known: SPF cannot be verified");
         }
         let all = [findings.spf, findings.dkim(), findings.dmarc, findings.arc];
         // A sender's own name servers may be away, too: that is no reason to leave ours alone.

@@ -112,6 +112,14 @@ impl Findings {
         order.into_iter().find(has).unwrap_or_default()
     }
 
+    /// Says what could not be looked at: what then did not pass may be genuine all the same, and has not failed.
+    pub(super) fn doubt(&mut self, why: &str) {
+        why.clone_into(&mut self.trouble);
+        if self.dmarc == Verdict::Fail {
+            (self.dmarc, self.policy) = (Verdict::None, Policy::None);
+        }
+    }
+
     /// Tells later services.
     pub(super) fn tell(&self, delivery: &mut Delivery) {
         let words = [

@@ -333,6 +333,29 @@ async fn what_fails_dmarc_is_treated_as_asked() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_looked_at_has_not_failed() {
+    let key = Key::new();
+    let Some(nsd) = or_skip(Nsd::start(&dmarc_records(&key))) else { return };
+    let world = world_at(nsd.port());
+    world.set(ANN, "authentication.on_fail", "reject");
+    let unknown = "the client is not known: SPF cannot be verified";
+    for client in ["", "127.0.0.1"] {
+        let receipt = send(&world, "bob@example.net", client, MAIL).await;
+        let expect = format!("spf=none dkim=none dmarc=none (p=none) arc=none; {unknown}");
+        assert_eq!(reason_of(&receipt, "authentication"), expect);
+        assert_eq!(receipt.outcome.text(), "stored in INBOX");
+        let receipt =
+            send(&world, "bob@example.net", client, &sign(key.private(), "example.net", MAIL)).await;
+        let expect = format!("spf=none dkim=pass dmarc=pass (p=reject) arc=none; {unknown}");
+        assert_eq!(reason_of(&receipt, "authentication"), expect);
+    }
+    let large = sign(key.private(), "example.net", &format!("{MAIL}{}", "0123456789\n".repeat(200_000)));
+    world.set("system", "authentication.max_octets", "1M");
+    let receipt = send(&world, "x@helo.example", GOOD, &large).await;
+    assert_eq!(receipt.outcome.text(), "stored in INBOX", "{}", reason_of(&receipt, "authentication"));
+}
+
+#[tokio::test]
 async fn results_are_written_and_forged_ones_removed() {
     let key = Key::new();
     let Some(nsd) = or_skip(Nsd::start(&dmarc_records(&key))) else { return };
