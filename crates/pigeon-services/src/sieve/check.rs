@@ -41,7 +41,8 @@ impl Checker {
         self.found.errors.push(ScriptError { line, message: message.into() });
     }
 
-    fn warn(&mut self, line: usize, message: impl Into<String>) {
+    /// Notes what is allowed and yet odd.
+    pub(super) fn warn(&mut self, line: usize, message: impl Into<String>) {
         self.found.warnings.push(ScriptError { line, message: message.into() });
     }
 

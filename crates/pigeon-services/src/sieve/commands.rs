@@ -336,9 +336,19 @@ fn is_same(one: &What, two: &What) -> bool {
         (What::Keep, What::FileInto { folder, .. }) | (What::FileInto { folder, .. }, What::Keep) => {
             is_same_folder(folder, inbox)
         }
-        (What::Redirect { to: one }, What::Redirect { to: two }) => one.eq_ignore_ascii_case(two),
+        (What::Redirect { to: one }, What::Redirect { to: two }) => is_same_address(one, two),
         (What::Notify(one), What::Notify(two)) => one.method == two.method && one.message == two.message,
         _ => false,
+    }
+}
+
+/// RFC 5321 §2.4: the case of a local part may mean something to whoever keeps the mailbox, that of a domain does not.
+fn is_same_address(one: &str, two: &str) -> bool {
+    match (one.rsplit_once('@'), two.rsplit_once('@')) {
+        (Some((local, domain)), Some((other_local, other_domain))) => {
+            local == other_local && domain.eq_ignore_ascii_case(other_domain)
+        }
+        _ => one == two,
     }
 }
 

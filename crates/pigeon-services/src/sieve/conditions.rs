@@ -128,6 +128,9 @@ impl Machine<'_> {
 
     /// RFC 5235 §3.2: 0 for not tested, 1 for clear, 10 for spam; or percent.
     fn spam_value(&self, is_percent: bool) -> String {
+        if let Some(level) = self.world.spam_level.filter(|_| !is_percent) {
+            return level.min(10).to_string();
+        }
         match self.world.spam.filter(|ratio| *ratio >= 0.0) {
             None => "0".to_owned(),
             Some(ratio) if is_percent => format!("{:.0}", (ratio.min(1.0) * 100.0 + 0.001).floor()),

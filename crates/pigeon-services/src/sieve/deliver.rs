@@ -1,5 +1,7 @@
 //! Runs the scripts for one delivery and proposes to the core what they want.
 
+mod world;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +15,13 @@ use pigeon_core::fault::{Fault, Reply};
 use pigeon_core::folder::Folder;
 use pigeon_core::message::Message;
 use pigeon_core::outcome::Next;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::engine::{Action, Limits, Origin, Paths, Question, Run, Script, Trouble, What, World, run};
+use super::engine::{Action, Origin, Question, Run, Script, Trouble, What, run};
 use super::mail::Mail;
-use super::moment::Moment;
 use super::replies::{self, Letter, Manner};
 use super::{Settings, notify};
+use world::world;
 
 /// Asks `mailbox` to keep its copy although others are kept already: with these flags, a list of texts.
 pub(super) const KEEP_TOO: &str = "mailbox.keep_too";
@@ -41,7 +43,8 @@ pub(super) async fn handle(
         delivery.reason("no script is active");
         return Ok(Next::Continue);
     }
-    let (scripts, broken) = settings.chosen();
+    let chosen = settings.chosen();
+    let (scripts, broken) = &*chosen;
     if !settings.active.is_empty() {
         delivery.decided_by("active");
         if !settings.scripts.contains_key(&settings.active) {
@@ -51,9 +54,9 @@ pub(super) async fn handle(
     let (message, is_cut) = read(settings, delivery)?;
     let original: Bytes = message.into();
     let mail = Arc::new(Mail::parse(&original));
-    let run = ask_and_run(settings, delivery, &scripts, &mail, hostname).await?;
+    let run = ask_and_run(settings, delivery, scripts, &mail, hostname).await?;
     let mut carrier = Carrier { settings, delivery, original, is_cut, hostname, folders: None };
-    let failure = run.failure.clone().or(broken);
+    let failure = run.failure.clone().or_else(|| broken.clone().filter(|_| run.implicit_keep.is_some()));
     let next = carrier.carry_out(&run).await?;
     if let Some(trouble) = failure {
         tell(delivery, &trouble, hostname).await?;
@@ -151,65 +154,6 @@ fn names(folders: &[Folder], separator: char) -> Vec<String> {
     folders.iter().map(name).collect()
 }
 
-/// RFC 5235: facts of scanners as shares; what is not there was not tested.
-fn share(delivery: &Delivery, percent: Option<&str>, level: &str, last: f64) -> Option<f64> {
-    let number = |name: &str| delivery.fact(name).and_then(Value::as_f64);
-    if let Some(percent) = percent.and_then(number) {
-        return Some((percent / 100.0).clamp(0.0, 1.0));
-    }
-    let level = number(level).filter(|level| *level >= 1.0)?;
-    Some(((level - 1.0) / last).clamp(0.0, 1.0))
-}
-
-fn world(settings: &Settings, delivery: &Delivery, scripts: &[Script], hostname: &Arc<str>) -> World {
-    let transaction = delivery.transaction();
-    let origin = &transaction.origin;
-    let account = delivery.account_address();
-    let text = |text: &dyn ToString| text.to_string();
-    let mut environment = BTreeMap::from([
-        ("name".to_owned(), "PigeonDeliver".to_owned()),
-        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("location".to_owned(), "MDA".to_owned()),
-        ("phase".to_owned(), "during".to_owned()),
-        ("host".to_owned(), text(hostname)),
-        ("domain".to_owned(), account.domain().as_str().to_owned()),
-        ("vnd.dovecot.username".to_owned(), text(account)),
-        ("vnd.dovecot.default-mailbox".to_owned(), "INBOX".to_owned()),
-    ]);
-    environment.extend(origin.client_name.clone().map(|name| ("remote-host".to_owned(), name)));
-    environment.extend(origin.client_address.map(|address| ("remote-ip".to_owned(), address.to_string())));
-    let message = delivery.message();
-    let lines = if message.is_binary() { 0 } else { message.lines() };
-    World {
-        paths: Paths {
-            from: delivery.sender().address().map(ToString::to_string).unwrap_or_default(),
-            to: delivery.recipient().to_string(),
-            original_to: delivery.recipient().to_string(),
-            auth: String::new(),
-        },
-        own: account.to_string(),
-        now: Moment { seconds: delivery.now().micros().div_euclid(1_000_000), zone: 0 },
-        size: message.size() + lines,
-        delimiter: "+".to_owned(),
-        environment,
-        spam: share(delivery, Some("spam.percent"), "spam.level", 9.0),
-        virus: share(delivery, None, "virus.level", 4.0),
-        lists: settings.lists.clone(),
-        annotations: Vec::new(),
-        folders: None,
-        seen: BTreeMap::new(),
-        protected: super::engine::Protected::default(),
-        limits: Limits {
-            instructions: settings.max_instructions.into(),
-            actions: settings.max_actions.into(),
-            redirects: settings.max_redirects.into(),
-            vacation: (settings.min_vacation_seconds.into(), 365 * 86_400),
-            ..Limits::default()
-        },
-        includes: settings.includes(scripts),
-    }
-}
-
 /// Proposes what scripts want.
 struct Carrier<'a> {
     settings: &'a Settings,
@@ -249,7 +193,16 @@ impl Carrier<'_> {
                         keep = Some((action.flags.clone(), Arc::clone(&action.mail)));
                     }
                 },
-                What::Redirect { to } => is_sent_on |= self.redirect(to, action, &at),
+                What::Redirect { .. } | What::Vacation(_) | What::Notify(_) if self.is_infected() => {
+                    self.delivery.reason(format!("nothing is sent, for the mail is infected {at}"));
+                    if matches!(action.what, What::Redirect { .. }) {
+                        keep = keep.or_else(|| Some((Vec::new(), Arc::clone(&action.mail))));
+                    }
+                }
+                What::Redirect { to } if self.redirect(to, action, &at) => is_sent_on = true,
+                What::Redirect { .. } => {
+                    keep = keep.or_else(|| Some((Vec::new(), Arc::clone(&action.mail))));
+                }
                 What::Discard => self.delivery.reason(format!("discard {at}")),
                 What::Reject { reason, .. } => {
                     self.delivery.reason(format!("reject {at}"));
@@ -298,6 +251,11 @@ impl Carrier<'_> {
         Next::Continue
     }
 
+    /// Whether a scanner found a virus: such mail goes to nobody else, and nobody is answered.
+    fn is_infected(&self) -> bool {
+        self.delivery.fact("virus.status").is_some_and(|status| status == "infected")
+    }
+
     /// The message where scripts have changed it. One that they saw in part stays whole, and as it came.
     fn changed(&mut self, mail: &Mail) -> Option<Arc<Message>> {
         let bytes = mail.bytes();
@@ -326,6 +284,11 @@ impl Carrier<'_> {
                 return false;
             }
         };
+        let own = [self.delivery.account_address().key(), self.delivery.recipient().key()];
+        if own.contains(&address.key()) {
+            self.delivery.reason(format!("kept, for {address} is the account itself {at}"));
+            return false;
+        }
         self.delivery.reason(format!("redirect to {address} {at}"));
         match self.changed(&action.mail) {
             Some(message) => self.delivery.redirect_content(address, message),

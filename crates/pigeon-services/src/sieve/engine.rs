@@ -125,6 +125,8 @@ pub(super) struct World {
     pub(super) environment: BTreeMap<String, String>,
     /// How likely it is spam, 0 to 1; below 0 or none where nobody has looked.
     pub(super) spam: Option<f64>,
+    /// What a scanner said itself on the scale of RFC 5235 §3.2, 0 to 10, where it did.
+    pub(super) spam_level: Option<u64>,
     /// How likely it has a virus, likewise.
     pub(super) virus: Option<f64>,
     /// Lists for `:list` (RFC 6134), by name.

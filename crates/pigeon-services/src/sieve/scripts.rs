@@ -1,7 +1,7 @@
 //! Which scripts run for a recipient, compiled once for all deliveries.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -28,26 +28,36 @@ impl Weighter<[u8; 32], (u64, Compiled)> for BySource {
     }
 }
 
-static KEPT: LazyLock<Cache<[u8; 32], (u64, Compiled), BySource>> =
+static COMPILED: LazyLock<Cache<[u8; 32], (u64, Compiled), BySource>> =
     LazyLock::new(|| Cache::with_weighter(4096, KEPT_OCTETS, BySource));
 
 /// The script of this source; it is compiled only when nobody has asked for it lately.
 pub(super) fn compiled(source: &str) -> Compiled {
     let key: [u8; 32] = Sha256::digest(source.as_bytes()).into();
-    if let Some((_, known)) = KEPT.get(&key) {
+    if let Some((_, known)) = COMPILED.get(&key) {
         return known;
     }
     let made = compile(source).map(Arc::new).map_err(|errors| {
         let first = errors.first().map(ToString::to_string).unwrap_or_default();
         Arc::from(format!("it does not compile: {first}"))
     });
-    KEPT.insert(key, (source.len() as u64, made.clone()));
+    COMPILED.insert(key, (source.len() as u64, made.clone()));
     made
 }
 
+/// The scripts that run, in order; and what is wrong with the first that cannot.
+pub(super) type Chosen = (Vec<Script>, Option<Trouble>);
+
+/// The scripts of one settings, once they were asked for.
+pub(super) type Kept = OnceLock<Arc<Chosen>>;
+
 impl Settings {
-    /// The scripts that run, in order; and what is wrong with the first that cannot.
-    pub(super) fn chosen(&self) -> (Vec<Script>, Option<Trouble>) {
+    /// The scripts that run.
+    pub(super) fn chosen(&self) -> Arc<Chosen> {
+        Arc::clone(self.kept.get_or_init(|| Arc::new(self.choose())))
+    }
+
+    fn choose(&self) -> Chosen {
         let mut chosen = Vec::new();
         let layers = [
             (Origin::System, "before_system.", self.before_system.iter().collect::<Vec<_>>()),

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::program;
+use super::scripts::Kept;
 use crate::octets::Octets;
 
 /// How long a script's name may be, in octets of UTF-8 (RFC 5804 §1.6 asks for room for 128 letters at least).
@@ -84,6 +85,10 @@ pub struct Settings {
     /// script asks below that is raised to it.
     #[schemars(extend("x-innermost" = "domain"))]
     pub min_vacation_seconds: u32,
+    /// What the scripts became: settings that are bound to a kept plan are compiled once.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) kept: Kept,
 }
 
 impl Default for Settings {
@@ -107,6 +112,7 @@ impl Default for Settings {
             max_redirects: 4,
             max_actions: 32,
             min_vacation_seconds: 86_400,
+            kept: Kept::default(),
         }
     }
 }

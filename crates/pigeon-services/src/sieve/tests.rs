@@ -1,9 +1,16 @@
 //! Deliveries with scripts, over the ports in memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pigeon_core::delivery::Delivery;
+use pigeon_core::fault::Fault;
+use pigeon_core::outcome::Next;
 use pigeon_core::receipt::Receipt;
+use pigeon_core::service::{Descriptor, NoConfig, Service, Stage, Tools};
+use pigeon_core::timestamp::Timestamp;
 use pigeon_testkit::memory::{World, because_of, reason_of};
+use proptest::prelude::*;
 use serde_json::json;
 
 use crate::catalogue::SERVICES;
@@ -226,4 +233,122 @@ async fn a_large_message_that_is_changed_is_not_cut() {
     let text = &script.mails(ANN)[0].text;
     assert!(!text.contains("X-A: 1\n") && text.ends_with("end\n"), "{text}");
     assert!(reason_of(&receipt, "sieve").contains("it is kept as it came"), "{receipt:#?}");
+}
+
+/// Says what scanners would say.
+struct Facts;
+
+impl Service for Facts {
+    const NAME: &'static str = "facts";
+    const STAGE: Stage = Stage::Inspect;
+    type Config = NoConfig;
+    type Settings = NoConfig;
+
+    fn open(_config: NoConfig, _tools: &Tools) -> Result<Self, Fault> {
+        Ok(Self)
+    }
+
+    async fn handle(&self, _settings: &NoConfig, delivery: &mut Delivery) -> Result<Next, Fault> {
+        delivery.set_fact("spam.level", json!(7));
+        delivery.set_fact("spam.percent", json!(83));
+        delivery.set_fact("virus.level", json!(5));
+        delivery.set_fact("virus.status", json!("infected"));
+        Ok(Next::Continue)
+    }
+}
+
+#[tokio::test]
+async fn scanners_are_believed_and_infected_mail_goes_nowhere() {
+    let services = [Descriptor::of::<Facts>(), Descriptor::of::<super::Sieve>(), Descriptor::of::<crate::mailbox::Mailbox>()];
+    let world = World::new(&services);
+    world.account(ANN);
+    for service in services {
+        world.set("system", &format!("{}.enabled", service.name), true);
+    }
+    let script = "require [\"spamtestplus\", \"virustest\", \"fileinto\", \"mailbox\", \"copy\"];\n\
+                  if allof (spamtest :is \"7\", spamtest :percent :is \"83\", virustest :is \"5\") { redirect \"eve@example.com\"; }";
+    world.set(ANN, "sieve.scripts", json!({ "main": script })).set(ANN, "sieve.active", "main");
+    let receipt = deliver(&world).await;
+    assert_eq!(receipt.outcome.text(), "stored in INBOX");
+    assert_eq!(reason_of(&receipt, "sieve"), "nothing is sent, for the mail is infected (main, line 2)");
+}
+
+#[tokio::test]
+async fn mail_is_not_sent_back_to_its_owner() {
+    let receipt = deliver(&world("redirect \"ANN@example.org\";")).await;
+    assert_eq!(receipt.outcome.text(), "stored in INBOX");
+}
+
+/// Pieces of scripts, to be put together in any order.
+const PIECES: &[&str] = &[
+    "require [\"fileinto\", \"variables\", \"mime\", \"foreverypart\", \"replace\", \"enclose\", \"extracttext\", \"editheader\", \"regex\", \"body\", \"date\", \"index\", \"include\", \"imap4flags\"];",
+    "if header :matches \"*\" \"*${1}?*\" {",
+    "if anyof (body :regex \"(a|b)*c\", not date :index 1 :last \"received\" \"hour\" \"1\") {",
+    "}",
+    "foreverypart {",
+    "replace \"x\";",
+    "enclose \"y\";",
+    "extracttext :first 5 \"a\";",
+    "addheader \"X-A\" \"${a}${b}\";",
+    "deleteheader :matches \"X-A\" \"*\";",
+    "set :length :upper \"b\" \"${0}${a}ß\";",
+    "fileinto \"a\";",
+    "include \"main\";",
+    "addflag \"\\\\Seen\";",
+    "keep;",
+    "stop;",
+    "/* ",
+    "text:\n.",
+    "\"",
+    ":x 5K",
+];
+
+proptest! {
+    #[test]
+    fn no_script_and_no_message_breaks_the_engine(
+        pieces in prop::collection::vec(0..PIECES.len(), 0..12),
+        any in "(?s).{0,60}",
+        message in "(Content-Type: (multipart/mixed; boundary=x|message/rfc822|text/html)\r?\n|--x(--)?\r?\n|\r?\n|Received: a; b\r?\n|=\\?utf-8\\?[bq]\\?[a-z=]{0,8}\\?=|[ -~]{0,9}){0,12}",
+    ) {
+        let script: String = pieces.iter().filter_map(|at| PIECES.get(*at)).copied().collect();
+        for source in [script.clone(), any.clone(), format!("{script}{any}")] {
+            let itself = source.clone();
+            let trial = super::trial::Trial {
+                scripts: vec![("main".to_owned(), source.into_bytes())],
+                message: Some(message.clone().into_bytes()),
+                from: any.clone(),
+                to: "ann@example.org".to_owned(),
+                original_to: String::new(),
+                auth: String::new(),
+                find: Arc::new(move |_, _| Some(itself.clone().into_bytes())),
+                mailboxes: Vec::new(),
+                annotations: Vec::new(),
+                config: BTreeMap::new(),
+                now: Timestamp::from_micros(0),
+                hostname: "mx".to_owned(),
+            };
+            let got = trial.run();
+            let is_ended = got["run"].is_null() || !got["actions"].as_array().unwrap().is_empty() || got["implicit_keep"] == true;
+            prop_assert!(is_ended, "{got}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_not_touched_stays_as_it_is(message in "(?s)([a-zA-Z-]{1,5}: ?.{0,5}\r?\n){0,4}.{0,20}") {
+        let mail = super::mail::Mail::parse(message.as_bytes());
+        let written = mail.bytes();
+        prop_assert!(written == message.as_bytes() || super::mail::Mail::parse(&written).bytes() == written);
+    }
+}
+
+#[test]
+fn scripts_are_compiled_once() {
+    let scripts: super::settings::Scripts =
+        [("main".to_owned(), "require \"fileinto\"; fileinto \"once\";".to_owned())].into();
+    let settings =
+        |scripts| super::Settings { scripts, active: "main".to_owned(), ..super::Settings::default() };
+    let program = |settings: &super::Settings| Arc::clone(&settings.chosen().0[0].program);
+    let (one, two) = (settings(scripts.clone()), settings(scripts));
+    assert!(Arc::ptr_eq(&program(&one), &program(&two)));
+    assert!(Arc::ptr_eq(&one.chosen(), &one.chosen()));
 }

@@ -130,6 +130,7 @@ impl Trial {
             delimiter: config.delimiter.clone(),
             environment: self.environment(),
             spam: config.spam.share(mail, false),
+            spam_level: None,
             virus: config.virus.share(mail, true),
             lists: BTreeMap::new(),
             annotations: self.annotations.clone(),
