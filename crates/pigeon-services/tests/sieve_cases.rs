@@ -7,6 +7,8 @@
 //! must be found in what is printed: objects may have more keys, lists may not be longer. In the place of a message
 //! stands what it must have and lack: `"has": […], "lacks": […]`.
 
+#![cfg(test)]
+
 #[path = "sieve_cases/peer.rs"]
 mod peer;
 

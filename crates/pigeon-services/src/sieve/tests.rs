@@ -259,7 +259,11 @@ impl Service for Facts {
 
 #[tokio::test]
 async fn scanners_are_believed_and_infected_mail_goes_nowhere() {
-    let services = [Descriptor::of::<Facts>(), Descriptor::of::<super::Sieve>(), Descriptor::of::<crate::mailbox::Mailbox>()];
+    let services = [
+        Descriptor::of::<Facts>(),
+        Descriptor::of::<super::Sieve>(),
+        Descriptor::of::<crate::mailbox::Mailbox>(),
+    ];
     let world = World::new(&services);
     world.account(ANN);
     for service in services {

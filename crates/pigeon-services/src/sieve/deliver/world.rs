@@ -21,7 +21,12 @@ fn share(delivery: &Delivery, percent: Option<&str>, level: &str, last: f64) -> 
 }
 
 /// The world of this delivery, before anything was asked.
-pub(super) fn world(settings: &Settings, delivery: &Delivery, scripts: &[Script], hostname: &Arc<str>) -> World {
+pub(super) fn world(
+    settings: &Settings,
+    delivery: &Delivery,
+    scripts: &[Script],
+    hostname: &Arc<str>,
+) -> World {
     let transaction = delivery.transaction();
     let origin = &transaction.origin;
     let account = delivery.account_address();
