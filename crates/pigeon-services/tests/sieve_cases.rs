@@ -147,9 +147,9 @@ fn missing(expect: &Value, got: &Value, at: &str) -> Option<String> {
                 .enumerate()
                 .find_map(|(index, (expect, got))| missing(expect, got, &format!("{at}[{index}]")))
         }
-        (Value::String(expect), Value::String(got)) if expect.starts_with('~') => {
-            (!got.contains(&expect[1..])).then(|| format!("{at}: {got:?} does not have {expect:?}"))
-        }
+        (Value::String(expect), Value::String(got)) if expect.starts_with('~') => (!got
+            .contains(expect.trim_start_matches('~')))
+        .then(|| format!("{at}: {got:?} does not have {expect:?}")),
         _ => (expect != got).then(|| format!("{at}: {got}, not {expect}")),
     }
 }
