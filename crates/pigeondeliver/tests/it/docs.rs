@@ -115,7 +115,7 @@ fn the_unit_files_do_what_the_page_says() {
     let service = unit("pigeondeliver.service");
     let command = service.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/")).unwrap();
     assert!(Cli::try_parse_from(command.split(' ')).is_ok());
-    for call in ["pidfd_getfd", "@system-service"] {
+    for call in ["pidfd_getfd", "@system-service", "landlock_restrict_self", "seccomp"] {
         assert!(service.lines().any(|line| line.starts_with("SystemCallFilter=") && line.contains(call)));
     }
     assert!(unit("pigeondeliver.socket").lines().any(|line| line == "FileDescriptorName=lmtp"));
