@@ -233,10 +233,16 @@ const FORBIDDEN: &[i64] = &[
     libc::SYS_userfaultfd,
 ];
 
+/// What the numbers of the x32 interface of x86-64 have added.
+const X32: i64 = 0x4000_0000;
+
 fn filter_calls(cage: &Cage) -> Result<(), String> {
     let forbidden = FORBIDDEN.iter().copied();
     let sockets = (!cage.network).then_some(libc::SYS_socket);
-    let rules: BTreeMap<i64, Vec<_>> = forbidden.chain(sockets).map(|call| (call, Vec::new())).collect();
+    // Kernels with the x32 interface take each call under a second number.
+    let second = |call: i64| cfg!(target_arch = "x86_64").then_some(call | X32);
+    let calls = forbidden.chain(sockets).flat_map(|call| [Some(call), second(call)]);
+    let rules: BTreeMap<i64, Vec<_>> = calls.flatten().map(|call| (call, Vec::new())).collect();
     let architecture = std::env::consts::ARCH.try_into().map_err(|error| format!("{error}"))?;
     let refusal = SeccompAction::Errno(u32::try_from(libc::EPERM).unwrap_or(1));
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refusal, architecture);
