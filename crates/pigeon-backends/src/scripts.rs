@@ -336,4 +336,9 @@ impl Scripts for DirectoryScripts {
     async fn has_space(&self, owner: &Address, name: &ScriptName, octets: u64) -> Result<(), ScriptsError> {
         self.check_space(&self.shelf(owner).await?, Some(name), octets)
     }
+
+    async fn max_redirects(&self, owner: &Address) -> Result<Option<u64>, ScriptsError> {
+        let shelf = self.shelf(owner).await?;
+        Ok(self.limit(&shelf, "max_redirects"))
+    }
 }

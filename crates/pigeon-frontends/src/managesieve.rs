@@ -43,8 +43,6 @@ pub struct Engine {
     pub extensions: Vec<String>,
     /// The methods of notification: `mailto`.
     pub notify: Vec<String>,
-    /// How many redirects a script may make; none: no limit is told.
-    pub max_redirects: Option<u32>,
 }
 
 /// What all sessions of a listener share.

@@ -114,7 +114,7 @@ pub enum Command {
     /// The delivery services and their settings
     #[command(subcommand)]
     Service(service::ServiceCommand),
-    /// Sieve scripts: check, test
+    /// Sieve scripts: check and try them, keep those of accounts
     #[command(subcommand)]
     Sieve(sieve::SieveCommand),
     /// Export and import the whole directory
@@ -274,7 +274,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Receipts(args) => Box::pin(receipts::run(global, args)).await,
         Command::Changes(args) => Box::pin(changes::run(global, args)).await,
         Command::Service(command) => service::run(global, command),
-        Command::Sieve(command) => return sieve::run(global, command),
+        Command::Sieve(command) => return Box::pin(sieve::run(global, command)).await,
         Command::Directory(command) => Box::pin(transfer::run(global, command)).await,
         Command::Import(command) => Box::pin(import::run(global, command)).await,
         Command::Outbox(command) => Box::pin(outbox::run(global, command)).await,

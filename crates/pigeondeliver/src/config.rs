@@ -5,6 +5,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod managesieve;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use pigeon_frontends::listener::ListenAddress;
 use pigeon_frontends::lmtp::{LmtpLimits, LmtpListener};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use managesieve::ManageSieve;
 
 /// Where the configuration is looked for when nobody names it.
 pub const DEFAULT_PATH: &str = "/etc/pigeondeliver/pigeondeliver.toml";
@@ -48,6 +51,9 @@ pub struct Config {
     /// The LMTP listeners, each with its own limits.
     #[serde(default)]
     pub lmtp: Vec<Lmtp>,
+    /// The ManageSieve listeners, where people reach their Sieve scripts.
+    #[serde(default)]
+    pub managesieve: Vec<ManageSieve>,
     /// How redirects and answers leave.
     #[serde(default)]
     pub outbox: Outbox,
@@ -302,6 +308,7 @@ impl Config {
             default_domain: None,
             mail: Mail { root: mail_root.to_owned(), ..Mail::default() },
             lmtp: Vec::new(),
+            managesieve: Vec::new(),
             outbox: Outbox::default(),
             log: Log::default(),
             directory_ldap: LdapOptions::default(),
@@ -337,6 +344,9 @@ impl Config {
         config.shared_state_url()?;
         for listener in &config.lmtp {
             listener.listener()?;
+        }
+        for listener in &config.managesieve {
+            listener.address()?;
         }
         Ok(config)
     }

@@ -1,5 +1,7 @@
 //! Everything put together, in one place: from the configuration to an agent that delivers.
 
+mod people;
+
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt as _, chown};
 use std::path::Path;

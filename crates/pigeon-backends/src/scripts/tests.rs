@@ -3,6 +3,7 @@
 use pigeon_core::delivery::Delivery;
 use pigeon_core::fault::Fault;
 use pigeon_core::outcome::Next;
+use pigeon_core::ports::spool::NoSpool;
 use pigeon_core::service::{Descriptor, NoConfig, Service, Stage, Tools};
 use pigeon_testkit::memory::TestClock;
 use schemars::JsonSchema;
@@ -74,11 +75,8 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("directory.sqlite");
         SqliteDirectory::create(&path).unwrap();
-        let tools = Tools {
-            clock: Arc::new(TestClock::default()),
-            hostname: "mx.example.org".into(),
-            spool: Arc::new(pigeon_core::ports::spool::NoSpool),
-        };
+        let (clock, spool) = (Arc::new(TestClock::default()), Arc::new(NoSpool));
+        let tools = Tools { clock, hostname: "mx.example.org".into(), spool };
         let catalogue = Arc::new(Catalogue::new(&[Descriptor::of::<Sieve>()], tools));
         let opened = SqliteDirectory::open(&path, Arc::clone(&catalogue), Blocking::Pool).unwrap();
         let directory: Arc<dyn Administration> = Arc::new(opened);

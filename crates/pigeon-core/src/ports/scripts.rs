@@ -145,6 +145,9 @@ pub trait Scripts: Send + Sync {
 
     /// Whether there is room for a script of that length under that name.
     async fn has_space(&self, owner: &Address, name: &ScriptName, octets: u64) -> Result<(), ScriptsError>;
+
+    /// How many redirects the scripts of an account may make for one message; none: there is no limit.
+    async fn max_redirects(&self, owner: &Address) -> Result<Option<u64>, ScriptsError>;
 }
 
 #[cfg(test)]

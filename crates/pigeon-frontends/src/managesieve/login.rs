@@ -118,6 +118,9 @@ impl Session {
                     }
                     None => replies.ok("You are logged in"),
                 }
+                // Where it cannot be asked, no limit is told; the first command about scripts says why.
+                self.max_redirects =
+                    self.server.scripts.max_redirects(&identity.address).await.unwrap_or_default();
                 self.identity = Some(identity);
                 self.failures = 0;
                 Step::Continue

@@ -68,14 +68,16 @@ pub(super) struct Session {
     pub(super) secured: Option<Secured>,
     pub(super) identity: Option<Identity>,
     pub(super) exchange: Option<Exchange>,
+    /// How many redirects the account's scripts may make.
+    pub(super) max_redirects: Option<u64>,
     pub(super) failures: u32,
     errors: u32,
 }
 
 impl Session {
     pub(super) fn new(server: Arc<ManageSieve>, peer: Peer, visit: Visit) -> Self {
-        let (secured, identity, exchange) = (None, None, None);
-        Self { server, peer, visit, secured, identity, exchange, failures: 0, errors: 0 }
+        let (secured, identity, exchange, max_redirects) = (None, None, None, None);
+        Self { server, peer, visit, secured, identity, exchange, max_redirects, failures: 0, errors: 0 }
     }
 
     pub(super) fn server(&self) -> &ManageSieve {
@@ -98,7 +100,8 @@ impl Session {
         if self.may_start_tls() {
             replies.line(&["STARTTLS"], None);
         }
-        if let Some(redirects) = engine.max_redirects {
+        // It is a setting of the account: nothing is known of it before the login.
+        if let Some(redirects) = self.max_redirects {
             replies.line(&["MAXREDIRECTS", &redirects.to_string()], None);
         }
         replies.line(&["UNAUTHENTICATE"], None);
@@ -207,7 +210,7 @@ impl Session {
                 self.errors = 0;
                 if command == Command::Unauthenticate {
                     // RFC 5804 §2.14
-                    self.identity = None;
+                    (self.identity, self.max_redirects) = (None, None);
                     replies.ok("You are logged out");
                 } else if let Err(error) = self.scripts(&identity, command, replies).await {
                     self.explain(&error, replies);

@@ -1,7 +1,7 @@
 //! `pigeon account`: the people with a mailbox.
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use pigeon_core::address::Address;
 use pigeon_core::directory::{Account, Change, Place, Status, Subject};
 use pigeon_core::ports::directory::Page;
@@ -50,7 +50,8 @@ Examples:
     #[command(after_long_help = "\
 Examples:
   pigeon account password ann@example.org                          asks for it, twice
-  pwgen 20 1 | pigeon account password ann@example.org --password-stdin")]
+  pwgen 20 1 | pigeon account password ann@example.org --password-stdin
+  pigeon account password ann@example.org --scheme scram-sha-256   for mail programs that log in by SCRAM")]
     Password {
         /// The account
         address: Address,
@@ -103,6 +104,19 @@ pub struct PasswordSource {
     /// Take a hash that exists already, with its scheme: {SHA512-CRYPT}$6$…
     #[arg(long, value_name = "HASH")]
     pub password_hash: Option<String>,
+    /// How the password is kept
+    #[arg(long, value_enum, default_value_t, conflicts_with = "password_hash")]
+    pub scheme: Scheme,
+}
+
+/// How a password is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Scheme {
+    /// A slow hash: the password comes over TLS when people log in
+    #[default]
+    Argon2id,
+    /// Keys for SCRAM-SHA-256: the password never leaves the mail program of who has one that can
+    ScramSha256,
 }
 
 /// Which accounts are listed.
@@ -192,7 +206,7 @@ impl PasswordSource {
             return password::check_hash(hash);
         }
         let plain = if self.password_stdin { password::from_stdin()? } else { password::ask(address)? };
-        password::hash(&plain)
+        password::hash(&plain, self.scheme)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `pigeon check`: the configuration and everything that it names, before a server is started.
 
+mod managesieve;
 mod probe;
 
 use std::io::{self, Write};
@@ -112,7 +113,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<ExitCode> {
 /// What can be looked at without opening the directory.
 async fn check_outside(config: &Config, findings: &mut Vec<Finding>) {
     findings.push(Finding::of("mail user", probe::mail_user(config)));
-    if config.lmtp.is_empty() {
+    if config.lmtp.is_empty() && config.managesieve.is_empty() {
         let problem = Problem::new(
             "there is none: pigeon serve has nothing to listen to",
             "add a [[lmtp]] section with listen = \"unix:/run/pigeondeliver/lmtp.sock\"",
@@ -121,6 +122,10 @@ async fn check_outside(config: &Config, findings: &mut Vec<Finding>) {
     }
     for listener in &config.lmtp {
         findings.push(Finding::of(format!("listener {}", listener.listen), probe::listener(listener).await));
+    }
+    for listener in &config.managesieve {
+        let what = format!("ManageSieve {}", listener.listen);
+        findings.push(Finding::of(what, managesieve::probe(listener, config).await));
     }
     findings.push(Finding::of(format!("outbox {}", config.outbox.submit), probe::outbox(config).await));
 }

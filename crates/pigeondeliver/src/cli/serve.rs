@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgroups, setresgid, setresuid};
 use pigeon_backends::mailstore::maildir::Owner;
 use pigeon_frontends::lmtp::{self, Deliver, LmtpServer, Reception};
+use pigeon_frontends::managesieve::ManageSieveServer;
 use pigeon_frontends::stop::{Stopper, Stopping};
 use pigeon_frontends::systemd;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,7 +28,7 @@ use crate::wiring::{self, Mode, Site};
 /// When the configuration is wrong or something that it names cannot be opened.
 pub async fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let config = Config::load(global.config.as_deref())?;
-    if config.lmtp.is_empty() {
+    if config.lmtp.is_empty() && config.managesieve.is_empty() {
         bail!(
             "there is no listener: add a [[lmtp]] section with listen = \"unix:/path\" to the configuration"
         );
@@ -88,28 +89,41 @@ pub async fn run_stdio(global: &Global) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(site: Arc<Site>, servers: Vec<LmtpServer>, stopping: Stopping) {
+/// What listens.
+struct Servers {
+    lmtp: Vec<LmtpServer>,
+    managesieve: Vec<ManageSieveServer>,
+}
+
+async fn serve(site: Arc<Site>, servers: Servers, stopping: Stopping) {
     let mut quiet = stopping.clone();
     let outbox = site.outbox.clone();
     let sending = tokio::spawn(async move { outbox.run(quiet.wait()).await });
-    join_all(servers.into_iter().map(|server| server.serve(stopping.clone()))).await;
+    let mail = join_all(servers.lmtp.into_iter().map(|server| server.serve(stopping.clone())));
+    let scripts = join_all(servers.managesieve.into_iter().map(|server| server.serve(stopping.clone())));
+    tokio::join!(mail, scripts);
     if let Err(error) = sending.await {
         tracing::error!("the outbox broke: {error}; its entries are sent after the next start");
     }
 }
 
 /// One server for each listener: each has limits of its own. With them what tells how they do.
-fn open_listeners(site: &Arc<Site>) -> anyhow::Result<(Vec<LmtpServer>, Presence)> {
+fn open_listeners(site: &Arc<Site>) -> anyhow::Result<(Servers, Presence)> {
     let mut inherited = systemd::inherited_sockets().context("the sockets of systemd cannot be taken")?;
-    let (mut servers, mut receptions, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut lmtp, mut receptions, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
     for listener in &site.config.lmtp {
         let reception = reception(site, listener);
         receptions.push(Arc::clone(&reception));
         let server = LmtpServer::bind(reception, vec![listener.listener()?], &mut inherited)?;
         addresses.extend(server.addresses().iter().map(ToString::to_string));
-        servers.push(server);
+        lmtp.push(server);
     }
-    Ok((servers, Presence::new(Arc::clone(site), receptions, addresses)))
+    let (mut managesieve, authenticator) = (Vec::new(), site.authenticator());
+    for listener in &site.config.managesieve {
+        let server = Arc::new(site.managesieve(listener, Arc::clone(&authenticator))?);
+        managesieve.push(ManageSieveServer::bind(server, listener.address()?, &mut inherited)?);
+    }
+    Ok((Servers { lmtp, managesieve }, Presence::new(Arc::clone(site), receptions, addresses)))
 }
 
 fn reception(site: &Site, listener: &Lmtp) -> Arc<Reception> {

@@ -1,4 +1,6 @@
-//! `pigeon sieve`: checks scripts and tries them, without a configuration or a directory.
+//! `pigeon sieve`: checks scripts and tries them, without a configuration or a directory; and keeps those of accounts.
+
+mod scripts;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,11 +62,14 @@ Example:
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
         options: Vec<String>,
     },
+    #[command(flatten)]
+    Scripts(scripts::ScriptsCommand),
 }
 
 /// Runs a command of `pigeon sieve`.
-pub(super) fn run(global: &Global, command: SieveCommand) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(global: &Global, command: SieveCommand) -> anyhow::Result<ExitCode> {
     match command {
+        SieveCommand::Scripts(command) => scripts::run(global, command).await.map(|()| ExitCode::SUCCESS),
         SieveCommand::Check { files } => check(Output::new(global.json), &files),
         SieveCommand::Test { options } => Ok(test(&options)),
     }

@@ -13,6 +13,7 @@ pub fn config(data: &[u8]) {
     let Ok(config) = toml::from_str::<Config>(&String::from_utf8_lossy(data)) else { return };
     let listeners: Vec<_> = config.lmtp.iter().map(|lmtp| lmtp.listener().map(|open| open.address)).collect();
     assert_eq!(listeners.len(), config.lmtp.len());
+    config.managesieve.iter().for_each(|listener| drop(listener.address()));
     drop(config.directory_url());
     // TOML has no integers above those of 64 bits with a sign.
     let Ok(text) = toml::to_string(&config) else { return };

@@ -7,6 +7,8 @@ use pigeon_backends::passwords;
 use pigeon_core::address::Address;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use super::Scheme;
+
 /// Fewest letters of a password.
 const MIN_LETTERS: usize = 8;
 
@@ -28,8 +30,11 @@ pub(super) fn from_stdin() -> anyhow::Result<String> {
 }
 
 /// The hash of a new password, with its scheme.
-pub(super) fn hash(password: &str) -> anyhow::Result<String> {
-    Ok(passwords::hash(password)?)
+pub(super) fn hash(password: &str, scheme: Scheme) -> anyhow::Result<String> {
+    Ok(match scheme {
+        Scheme::Argon2id => passwords::hash(password)?,
+        Scheme::ScramSha256 => passwords::hash_scram(password)?,
+    })
 }
 
 /// A hash that exists already, if its scheme is one that can be verified.

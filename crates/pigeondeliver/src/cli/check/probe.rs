@@ -18,7 +18,7 @@ use crate::wiring;
 /// How long a mail server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-type Probed = Result<String, Problem>;
+pub(super) type Probed = Result<String, Problem>;
 
 /// Whether the user that owns all mail exists.
 pub(super) fn mail_user(config: &Config) -> Probed {
@@ -56,32 +56,40 @@ pub(super) fn mail_root(config: &Config) -> Result<(), Problem> {
 pub(super) async fn listener(listener: &Lmtp) -> Probed {
     match listener.listener().map(|listener| listener.address) {
         Err(error) => Err(Problem::new(format!("{error:#}"), "mend lmtp.listen in the configuration")),
-        Ok(ListenAddress::Inherited(name)) => Ok(format!("the service manager hands {name} over")),
-        Ok(ListenAddress::Tcp(address)) => match TcpListener::bind(address).await {
+        Ok(address) => place(address, "LMTP").await,
+    }
+}
+
+/// Whether there is room to listen at a place, or a server that says `word` listens there already.
+pub(super) async fn place(address: ListenAddress, word: &str) -> Probed {
+    match address {
+        ListenAddress::Inherited(name) => Ok(format!("the service manager hands {name} over")),
+        ListenAddress::Tcp(address) => match TcpListener::bind(address).await {
             Ok(_) => Ok("free".to_owned()),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                lmtp_greeting(TcpStream::connect(address).await).await
+                greeted_with(word, TcpStream::connect(address).await).await
             }
             Err(error) => {
                 Err(Problem::new(error.to_string(), "take an address of this host and a port that is free"))
             }
         },
-        Ok(ListenAddress::Unix(socket)) => match UnixStream::connect(&socket.path).await {
-            Ok(stream) => lmtp_greeting(Ok(stream)).await,
+        ListenAddress::Unix(socket) => match UnixStream::connect(&socket.path).await {
+            Ok(stream) => greeted_with(word, Ok(stream)).await,
             Err(_) => socket_directory(&socket.path),
         },
     }
 }
 
-/// Whether whoever listens there already is an LMTP server.
-async fn lmtp_greeting<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+/// Whether whoever listens there already says this word.
+async fn greeted_with<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    word: &str,
     stream: io::Result<S>,
 ) -> Probed {
     let to_do = "stop the other program, or take another address";
     let busy = |what: &str| Problem::new(format!("in use {what}"), to_do);
     let stream = stream.map_err(|error| busy(&format!("by something that does not answer: {error}")))?;
     match greeting(stream).await {
-        Ok(line) if line.to_ascii_uppercase().contains("LMTP") => Ok("a server listens already".to_owned()),
+        Ok(line) if line.to_ascii_uppercase().contains(word) => Ok("a server listens already".to_owned()),
         Ok(line) => Err(busy(&format!("by another program, which says {line:?}"))),
         Err(error) => Err(busy(&format!("by a program that says nothing: {error}"))),
     }
