@@ -1,4 +1,4 @@
-//! The LMTP server against clients that are scripts, noise, or sockets.
+//! The LMTP and ManageSieve servers against clients that are scripts, noise, or sockets.
 
 #[cfg(test)]
 mod it {
@@ -6,6 +6,7 @@ mod it {
     mod conversation;
     mod dialog_script;
     mod dialogs;
+    mod managesieve;
     mod noise;
     mod post_office;
     mod sockets;

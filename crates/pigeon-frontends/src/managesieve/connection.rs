@@ -71,13 +71,14 @@ impl Connection {
     /// One command, from its first octet to its answer.
     async fn turn(&mut self) -> io::Result<Flow> {
         let mut deadline = self.deadline();
+        let mut was_begun = false;
         loop {
-            let was_begun = self.assembler.is_begun();
             let line_octets = self.session.server().limits.line_octets;
             let step = match self.assembler.take(&mut self.wire.input, line_octets) {
                 Assembled::More => {
-                    if !was_begun && self.assembler.is_begun() {
-                        deadline = self.deadline();
+                    // From its first octet on a command has a time of its own.
+                    if self.assembler.is_begun() && !was_begun {
+                        (was_begun, deadline) = (true, self.deadline());
                     }
                     match self.wire.fill(deadline).await? {
                         Event::Read => continue,

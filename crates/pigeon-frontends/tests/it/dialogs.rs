@@ -1,18 +1,19 @@
-//! Every dialog in `tests/dialogs`.
+//! Every LMTP dialog in `tests/dialogs`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::dialog_script::{is_like, play, unescape};
 
 #[tokio::test]
 async fn every_dialog_goes_as_written() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dialogs");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let all = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_lmtp = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lmtp");
+    let mut files: Vec<_> = all.filter(is_lmtp).collect();
     files.sort();
     assert!(files.len() > 10, "the dialogs are missing");
     let mut failures = Vec::new();
     for file in files {
-        assert!(file.extension().is_some_and(|extension| extension == "lmtp"), "{}", file.display());
         let script = std::fs::read_to_string(&file).unwrap();
         if let Err(why) = play(&script).await {
             failures.push(format!("{}: {why}", file.file_name().unwrap().display()));

@@ -1,0 +1,6 @@
+//! The ManageSieve server against clients that are scripts, noise, or sockets.
+
+mod desk;
+mod dialogs;
+mod player;
+mod sockets;
