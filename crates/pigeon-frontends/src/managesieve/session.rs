@@ -262,7 +262,7 @@ impl Session {
                 let name = if name.is_empty() { None } else { Some(script_name(&name)?) };
                 let notes = scripts.activate(&actor, owner, name.as_ref()).await?;
                 let done = if name.is_some() { "The script is active" } else { "No script is active" };
-                replies.ok(&[&[done.to_owned()], notes.as_slice()].concat().join("\n"));
+                replies.ok(&[&[done.to_owned()], notes.as_slice()].concat().join("; "));
             }
             Command::DeleteScript { name } => {
                 scripts.delete(&actor, owner, &script_name(&name)?).await?;
@@ -302,7 +302,7 @@ impl Session {
             ScriptsError::Quota(ScriptQuota::Scripts(_)) => Some(Code::QuotaMaxScripts),
             ScriptsError::Quota(ScriptQuota::Octets(_)) => Some(Code::QuotaMaxSize),
         };
-        replies.no(code, &error.to_string());
+        replies.no(code, &error.to_string().replace('\n', "\r\n"));
     }
 }
 
@@ -310,11 +310,11 @@ fn script_name(name: &str) -> Result<ScriptName, ScriptsError> {
     name.parse().map_err(ScriptsError::Invalid)
 }
 
-/// Success, with what the person should know.
+/// Success, with what the person should know: in one line, for some clients take a literal behind OK for a failure.
 fn say(notes: &[String], done: &str, replies: &mut Replies) {
     if notes.is_empty() {
         replies.ok(done);
     } else {
-        replies.ok_with(Code::Warnings, &notes.join("\n"));
+        replies.ok_with(Code::Warnings, &notes.join("; "));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -56,6 +57,20 @@ pub(crate) fn write(server: &Server, tls: &PeerTls) -> anyhow::Result<()> {
     let path = server.write(KEY, &key.serialize_pem())?;
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(())
+}
+
+/// Makes a certificate for `localhost` and 127.0.0.1 that vouches for itself, and writes [`CERTIFICATE`] and [`KEY`] into a
+/// directory, both readable by everybody; returns their paths.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn self_signed(directory: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let key = KeyPair::generate()?;
+    let certificate = parameters("Test server", ["localhost", "127.0.0.1"].map(str::to_owned).to_vec())?;
+    let (chain, private) = (directory.join(CERTIFICATE), directory.join(KEY));
+    fs::write(&chain, certificate.self_signed(&key)?.pem())?;
+    fs::write(&private, key.serialize_pem())?;
+    Ok((chain, private))
 }
 
 fn parameters(name: &str, names: Vec<String>) -> anyhow::Result<CertificateParams> {

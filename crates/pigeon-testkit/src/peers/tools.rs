@@ -62,11 +62,57 @@ pub fn swaks() -> Result<Command, PeerFault> {
     }
 }
 
+/// `sieve-connect`, which speaks ManageSieve over STARTTLS.
+///
+/// # Errors
+///
+/// [`PeerFault::Unavailable`] if it is not unpacked or perl cannot run it.
+pub fn sieve_connect() -> Result<Command, PeerFault> {
+    let unavailable = |reason: &str| PeerFault::Unavailable(format!("sieve-connect: {reason}"));
+    let root = Peers::locate().and_then(|peers| peers.root("sieve-connect"));
+    let root = root.ok_or_else(|| unavailable("not unpacked; `cargo xtask peers` fetches it"))?;
+    let client = || {
+        let mut command = Command::new("perl");
+        command.env("PERL5LIB", perl_libraries(&root)).arg(root.join("usr/bin/sieve-connect"));
+        command
+    };
+    match client().arg("--version").output() {
+        Ok(output) if output.status.success() => Ok(client()),
+        Ok(output) => Err(unavailable(&String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Err(unavailable(&format!("perl: {error}"))),
+    }
+}
+
+/// `gsasl` of GNU SASL: the client's side of mechanisms, in base64 on its standard input and output.
+///
+/// # Errors
+///
+/// [`PeerFault::Unavailable`] if it is not unpacked or cannot be run.
+pub fn gsasl() -> Result<Command, PeerFault> {
+    let unavailable = |reason: &str| PeerFault::Unavailable(format!("gsasl: {reason}"));
+    let root = Peers::locate().and_then(|peers| peers.root("gsasl"));
+    let root = root.ok_or_else(|| unavailable("not unpacked; `cargo xtask peers` fetches it"))?;
+    let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"];
+    let path: Vec<String> = libraries.iter().map(|name| root.join(name).display().to_string()).collect();
+    let client = || {
+        let mut command = Command::new(root.join("usr/bin/gsasl"));
+        command.env("LD_LIBRARY_PATH", path.join(":"));
+        command
+    };
+    match client().arg("--version").output() {
+        Ok(output) if output.status.success() => Ok(client()),
+        Ok(output) => Err(unavailable(&String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Err(unavailable(&error.to_string())),
+    }
+}
+
 /// The module directories of the unpacked packages: a machine may have no more than perl's base package.
 fn perl_libraries(root: &Path) -> String {
     let names = [
         "share/perl5",
         "share/perl/5.36",
+        "lib/x86_64-linux-gnu/perl5/5.36",
+        "lib/aarch64-linux-gnu/perl5/5.36",
         "lib/x86_64-linux-gnu/perl/5.36",
         "lib/aarch64-linux-gnu/perl/5.36",
     ];

@@ -5,6 +5,7 @@ mod demonstration;
 mod import;
 mod outbox;
 mod settings;
+mod sieve;
 mod subjects;
 mod transfer;
 

@@ -5,6 +5,7 @@ mod exim;
 mod imap;
 mod kept;
 mod leaving;
+mod managesieve;
 mod memory;
 mod names;
 mod postfix;
