@@ -2,5 +2,6 @@
 
 mod desk;
 mod dialogs;
+mod noise;
 mod player;
 mod sockets;

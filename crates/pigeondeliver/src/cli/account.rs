@@ -115,6 +115,7 @@ pub enum Scheme {
     /// A slow hash: the password comes over TLS when people log in
     #[default]
     Argon2id,
+    #[value(name = "scram-sha-256")]
     /// Keys for SCRAM-SHA-256: the password never leaves the mail program of who has one that can
     ScramSha256,
 }

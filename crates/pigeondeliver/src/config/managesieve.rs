@@ -72,6 +72,24 @@ fn default_timeout() -> u64 {
 }
 
 impl ManageSieve {
+    /// A listener with default limits and without TLS.
+    #[must_use]
+    pub fn new(listen: &str) -> Self {
+        Self {
+            listen: listen.to_owned(),
+            certificate: None,
+            key: None,
+            plaintext: false,
+            max_script_size: default_script_size(),
+            max_connections: default_connections(),
+            max_connections_per_client: default_client_connections(),
+            max_login_failures: default_failures(),
+            login_failure_delay_ms: default_failure_delay(),
+            login_timeout_s: default_login_timeout(),
+            timeout_s: default_timeout(),
+        }
+    }
+
     /// Where it listens.
     ///
     /// # Errors
@@ -119,6 +137,7 @@ mod tests {
     #[test]
     fn one_line_is_enough() {
         let listener = read("listen = \"127.0.0.1:4190\"");
+        assert_eq!(format!("{listener:?}"), format!("{:?}", ManageSieve::new("127.0.0.1:4190")));
         assert_eq!(listener.address().unwrap().to_string(), "127.0.0.1:4190");
         assert_eq!(listener.limits(), ManageSieveLimits::default());
         assert!(listener.open_certificate().unwrap().is_none());

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cell;
 use crate::cli::template::{Kind, commented, schema, table_of, toml_value};
-use crate::config::{Config, DEFAULT_PATH, Lmtp};
+use crate::config::{Config, DEFAULT_PATH, Lmtp, ManageSieve};
 use crate::show::{description, key_docs};
 
 /// The page.
@@ -42,6 +42,10 @@ pub(super) fn example() -> String {
     let mut listener = Lmtp::new("unix:/run/pigeondeliver/lmtp.sock");
     listener.group = Some("postfix".to_owned());
     config.lmtp.push(listener);
+    let mut scripts = ManageSieve::new("0.0.0.0:4190");
+    scripts.certificate = Some("/etc/pigeondeliver/fullchain.pem".into());
+    scripts.key = Some("/etc/pigeondeliver/privkey.pem".into());
+    config.managesieve.push(scripts);
     commented(&config)
 }
 
@@ -73,9 +77,15 @@ mod tests {
     #[test]
     fn every_table_is_on_the_page() {
         let page = page();
-        for expect in
-            ["## `[mail]`", "## `[[lmtp]]`", "## `[outbox]`", "## `[log]`", "| `hostname` |", "| `listen` |"]
-        {
+        for expect in [
+            "## `[mail]`",
+            "## `[[lmtp]]`",
+            "## `[[managesieve]]`",
+            "## `[outbox]`",
+            "## `[log]`",
+            "| `hostname` |",
+            "| `listen` |",
+        ] {
             assert!(page.contains(expect), "{expect} is missing");
         }
     }
@@ -83,6 +93,6 @@ mod tests {
     #[test]
     fn the_example_is_a_configuration() {
         let config: Config = toml::from_str(&example()).unwrap();
-        assert_eq!(config.lmtp.len(), 1);
+        assert_eq!((config.lmtp.len(), config.managesieve.len()), (1, 1));
     }
 }
