@@ -120,7 +120,8 @@ fn log_in_with_gsasl(port: &Port, password: &str) -> String {
     let answer = from_server.next().unwrap();
     if let Some(last) = answer.strip_prefix("OK (SASL \"") {
         // The client believes the server only when its signature is right.
-        writeln!(to_client, "{}", last.split('"').next().unwrap()).unwrap();
+        // The empty line says that nothing follows.
+        write!(to_client, "{}\n\n", last.split('"').next().unwrap()).unwrap();
         drop(to_client);
         let ended = client.wait().unwrap();
         assert!(ended.success(), "gsasl does not take the server's signature: {ended}");
