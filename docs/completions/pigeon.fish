@@ -46,7 +46,7 @@ complete -c pigeon -n "__fish_pigeon_needs_command" -f -a "receipts" -d 'Show wh
 complete -c pigeon -n "__fish_pigeon_needs_command" -f -a "receipt" -d 'Show what became of messages'
 complete -c pigeon -n "__fish_pigeon_needs_command" -f -a "changes" -d 'Show who changed what in the directory'
 complete -c pigeon -n "__fish_pigeon_needs_command" -f -a "service" -d 'The delivery services and their settings'
-complete -c pigeon -n "__fish_pigeon_needs_command" -f -a "sieve" -d 'Sieve scripts: check, test'
+complete -c pigeon -n "__fish_pigeon_needs_command" -f -a "sieve" -d 'Sieve scripts: check and try them, keep those of accounts'
 complete -c pigeon -n "__fish_pigeon_needs_command" -f -a "directory" -d 'Export and import the whole directory'
 complete -c pigeon -n "__fish_pigeon_needs_command" -f -a "import" -d 'Take over the directory of another mail system'
 complete -c pigeon -n "__fish_pigeon_needs_command" -f -a "outbox" -d 'Redirects and answers on their way to the mail server'
@@ -342,6 +342,8 @@ complete -c pigeon -n "__fish_pigeon_using_subcommand account; and not __fish_se
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and not __fish_seen_subcommand_from add list show edit password rename move suspend resume remove restore purge help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from add" -l name -d 'The person\'s name' -r
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from add" -l password-hash -d 'Take a hash that exists already, with its scheme: {SHA512-CRYPT}$6$…' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from add" -l scheme -d 'How the password is kept' -r -f -a "argon2id\t'A slow hash: the password comes over TLS when people log in'
+scram-sha-256\t'Keys for SCRAM-SHA-256: the password never leaves the mail program of who has one that can'"
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from add" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from add" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from add" -l password -d 'Ask for a password'
@@ -366,6 +368,8 @@ complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_s
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from edit" -l json -d 'Print one JSON document instead of text'
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from edit" -s h -l help -d 'Print help'
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from password" -l password-hash -d 'Take a hash that exists already, with its scheme: {SHA512-CRYPT}$6$…' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from password" -l scheme -d 'How the password is kept' -r -f -a "argon2id\t'A slow hash: the password comes over TLS when people log in'
+scram-sha-256\t'Keys for SCRAM-SHA-256: the password never leaves the mail program of who has one that can'"
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from password" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from password" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
 complete -c pigeon -n "__fish_pigeon_using_subcommand account; and __fish_seen_subcommand_from password" -l password-stdin -d 'Read the password from the first line of standard input'
@@ -552,13 +556,19 @@ complete -c pigeon -n "__fish_pigeon_using_subcommand service; and __fish_seen_s
 complete -c pigeon -n "__fish_pigeon_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the services, in the order in which a message walks through them'
 complete -c pigeon -n "__fish_pigeon_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "describe" -d 'Describe a service: what it is for, and its settings'
 complete -c pigeon -n "__fish_pigeon_using_subcommand service; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test help" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
-complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test help" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
-complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test help" -l json -d 'Print one JSON document instead of text'
-complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test help" -s h -l help -d 'Print help'
-complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test help" -f -a "check" -d 'Check that scripts compile; says what is wrong with them, with lines'
-complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test help" -f -a "test" -d 'Run scripts on a message and print as JSON what would come of it; nothing is stored, sent or remembered'
-complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -l json -d 'Print one JSON document instead of text'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -s h -l help -d 'Print help'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -f -a "check" -d 'Check that scripts compile; says what is wrong with them, with lines'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -f -a "test" -d 'Run scripts on a message and print as JSON what would come of it; nothing is stored, sent or remembered'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -f -a "put" -d 'Keep a script of an account, in the place of one of that name'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -f -a "get" -d 'Print a script of an account'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -f -a "list" -d 'List the scripts of an account'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -f -a "activate" -d 'Choose the script of an account that runs, or none'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -f -a "remove" -d 'Delete scripts of an account that do not run'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -f -a "rename" -d 'Give a script of an account another name; the one that runs goes on running'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and not __fish_seen_subcommand_from check test put get list activate remove rename help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from check" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
 complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from check" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
 complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from check" -l json -d 'Print one JSON document instead of text'
@@ -567,8 +577,40 @@ complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_sub
 complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from test" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
 complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from test" -l json -d 'Print one JSON document instead of text'
 complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from put" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from put" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from put" -l activate -d 'Have it run from now on'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from put" -l json -d 'Print one JSON document instead of text'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from put" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from get" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from get" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from get" -l json -d 'Print one JSON document instead of text'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from list" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from list" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from list" -l json -d 'Print one JSON document instead of text'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from activate" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from activate" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from activate" -l none -d 'No script runs'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from activate" -l json -d 'Print one JSON document instead of text'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from activate" -s h -l help -d 'Print help'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from remove" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from remove" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from remove" -l json -d 'Print one JSON document instead of text'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from rename" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from rename" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from rename" -l json -d 'Print one JSON document instead of text'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from rename" -s h -l help -d 'Print help'
 complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check that scripts compile; says what is wrong with them, with lines'
 complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from help" -f -a "test" -d 'Run scripts on a message and print as JSON what would come of it; nothing is stored, sent or remembered'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from help" -f -a "put" -d 'Keep a script of an account, in the place of one of that name'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from help" -f -a "get" -d 'Print a script of an account'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the scripts of an account'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from help" -f -a "activate" -d 'Choose the script of an account that runs, or none'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Delete scripts of an account that do not run'
+complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from help" -f -a "rename" -d 'Give a script of an account another name; the one that runs goes on running'
 complete -c pigeon -n "__fish_pigeon_using_subcommand sieve; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import copy help" -l config -d 'The configuration file [default: `$PIGEON_CONFIG`, else /etc/pigeondeliver/pigeondeliver.toml]' -r -F
 complete -c pigeon -n "__fish_pigeon_using_subcommand directory; and not __fish_seen_subcommand_from export import copy help" -l as -d 'Make changes with the rights of this account [default: the system\'s authority]' -r
@@ -745,7 +787,7 @@ complete -c pigeon -n "__fish_pigeon_using_subcommand help; and not __fish_seen_
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and not __fish_seen_subcommand_from init check try serve lmtp deliver explain settings domain account alias grant receipts changes service sieve directory import outbox spam node completions generate help" -f -a "receipts" -d 'Show what became of messages'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and not __fish_seen_subcommand_from init check try serve lmtp deliver explain settings domain account alias grant receipts changes service sieve directory import outbox spam node completions generate help" -f -a "changes" -d 'Show who changed what in the directory'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and not __fish_seen_subcommand_from init check try serve lmtp deliver explain settings domain account alias grant receipts changes service sieve directory import outbox spam node completions generate help" -f -a "service" -d 'The delivery services and their settings'
-complete -c pigeon -n "__fish_pigeon_using_subcommand help; and not __fish_seen_subcommand_from init check try serve lmtp deliver explain settings domain account alias grant receipts changes service sieve directory import outbox spam node completions generate help" -f -a "sieve" -d 'Sieve scripts: check, test'
+complete -c pigeon -n "__fish_pigeon_using_subcommand help; and not __fish_seen_subcommand_from init check try serve lmtp deliver explain settings domain account alias grant receipts changes service sieve directory import outbox spam node completions generate help" -f -a "sieve" -d 'Sieve scripts: check and try them, keep those of accounts'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and not __fish_seen_subcommand_from init check try serve lmtp deliver explain settings domain account alias grant receipts changes service sieve directory import outbox spam node completions generate help" -f -a "directory" -d 'Export and import the whole directory'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and not __fish_seen_subcommand_from init check try serve lmtp deliver explain settings domain account alias grant receipts changes service sieve directory import outbox spam node completions generate help" -f -a "import" -d 'Take over the directory of another mail system'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and not __fish_seen_subcommand_from init check try serve lmtp deliver explain settings domain account alias grant receipts changes service sieve directory import outbox spam node completions generate help" -f -a "outbox" -d 'Redirects and answers on their way to the mail server'
@@ -799,6 +841,12 @@ complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subc
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "describe" -d 'Describe a service: what it is for, and its settings'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from sieve" -f -a "check" -d 'Check that scripts compile; says what is wrong with them, with lines'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from sieve" -f -a "test" -d 'Run scripts on a message and print as JSON what would come of it; nothing is stored, sent or remembered'
+complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from sieve" -f -a "put" -d 'Keep a script of an account, in the place of one of that name'
+complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from sieve" -f -a "get" -d 'Print a script of an account'
+complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from sieve" -f -a "list" -d 'List the scripts of an account'
+complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from sieve" -f -a "activate" -d 'Choose the script of an account that runs, or none'
+complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from sieve" -f -a "remove" -d 'Delete scripts of an account that do not run'
+complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from sieve" -f -a "rename" -d 'Give a script of an account another name; the one that runs goes on running'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from directory" -f -a "export" -d 'Write domains, accounts, aliases, grants and settings to a file'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from directory" -f -a "import" -d 'Take entries from an exported file'
 complete -c pigeon -n "__fish_pigeon_using_subcommand help; and __fish_seen_subcommand_from directory" -f -a "copy" -d 'Copy a directory to another backend, and see that both answer alike'

@@ -62,6 +62,7 @@ Example:
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
         options: Vec<String>,
     },
+    /// Those about scripts of accounts.
     #[command(flatten)]
     Scripts(scripts::ScriptsCommand),
 }
