@@ -104,7 +104,7 @@ impl Checker {
             "fileinto" => self.folders(said.texts(0)),
             "vacation" => {
                 self.addresses(said.tag("from"));
-                self.addresses(said.tag("addresses"));
+                self.own_addresses(said.tag("addresses"));
             }
             "notify" => self.notify(said),
             "set" | "extracttext" => self.variable(said.texts(0)),
@@ -195,6 +195,15 @@ impl Checker {
             let is_constant = !text.text.contains("${");
             if is_constant && !PARTS.contains(&&*text.text.to_ascii_lowercase()) {
                 self.warn(text.line, format!("a date has no part {:?}", text.text));
+            }
+        }
+    }
+
+    /// What is none names nobody: the script works without it.
+    fn own_addresses(&mut self, texts: &[Text]) {
+        for text in texts {
+            if !text.text.contains("${") && one_address(&text.text).is_none() {
+                self.warn(text.line, format!("{:?} is no address", text.text));
             }
         }
     }
