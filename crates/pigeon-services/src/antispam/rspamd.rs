@@ -21,8 +21,6 @@ pub(super) const CONTROLLER_PORT: u16 = 11_334;
 const MAX_ANSWER: usize = 1 << 20;
 /// So many recipients are named at most: more would be more header than rspamd takes.
 const MAX_RECIPIENTS: usize = 100;
-/// How long a connection that nobody uses is kept.
-const IDLE: Duration = Duration::from_secs(20);
 
 /// One rspamd.
 #[derive(Debug)]
@@ -49,7 +47,8 @@ impl Rspamd {
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(self.connecting)
-            .pool_idle_timeout(IDLE);
+            // A kept connection may be one that rspamd has closed meanwhile, and a body is sent only once.
+            .pool_max_idle_per_host(0);
         let is_secure = matches!(&self.address, ServerAddress::Url(url) if url.starts_with("https:"));
         if !is_secure {
             // Reading the system's certificates would cost the first scan some milliseconds.
