@@ -8,6 +8,9 @@
 //! `rspamd.rs` and `spamd.rs` have in common; `record.rs` says how mail that people move teaches the scanner.
 
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod judge;
 mod mark;
 pub mod record;

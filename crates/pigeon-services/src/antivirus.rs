@@ -10,6 +10,9 @@
 //! scanned, 1 nothing found, 4 suspected, 5 infected. The values 2 and 3 (replaced, cured) do not occur.
 
 mod address;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod notice;
 mod reply;
 mod scanner;

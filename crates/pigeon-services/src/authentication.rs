@@ -9,6 +9,9 @@
 
 mod client;
 mod findings;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod trusted;
 mod verify;
 

@@ -8,6 +8,9 @@
 //! keys of its own.
 
 mod entries;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod verdict;
 
 use pigeon_core::delivery::Delivery;

@@ -12,6 +12,9 @@ mod conditions;
 mod constants;
 mod deliver;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod machine;
 mod mail;
 mod matching;

@@ -181,7 +181,7 @@ fn refused(status: StatusCode, answer: &[u8]) -> Problem {
     if status.is_client_error() { Problem::of_message(what) } else { Problem::of_server(what) }
 }
 
-fn report(answer: &[u8]) -> Result<Report, Problem> {
+pub(super) fn report(answer: &[u8]) -> Result<Report, Problem> {
     let answer: Value = serde_json::from_slice(answer)
         .map_err(|error| Problem::of_server(format!("answered what is no JSON: {error}")))?;
     let score = answer.get("score").and_then(Value::as_f64).filter(|score| score.is_finite());

@@ -27,7 +27,7 @@ pub(super) struct Spamd {
 
 /// What spamd answers: the number and word of its first line, the fields, and what follows them.
 #[derive(Debug, PartialEq)]
-struct Answer {
+pub(super) struct Answer {
     code: u32,
     word: String,
     fields: Vec<(String, String)>,
@@ -135,7 +135,7 @@ impl Answer {
     }
 }
 
-fn parse(text: &str) -> Result<Answer, Problem> {
+pub(super) fn parse(text: &str) -> Result<Answer, Problem> {
     let garbage = || {
         let start: String = text.lines().next().unwrap_or_default().chars().take(60).collect();
         Problem::of_server(format!("answered what spamd never says: {start:?}"))
@@ -158,7 +158,7 @@ fn parse(text: &str) -> Result<Answer, Problem> {
 }
 
 /// `Spam: True ; 15.0 / 5.0`, and the names of the rules with commas.
-fn report(answer: &Answer) -> Result<Report, Problem> {
+pub(super) fn report(answer: &Answer) -> Result<Report, Problem> {
     answer.check("does not scan")?;
     let verdict = answer.field("Spam").unwrap_or_default();
     let score = verdict.split_once(';').and_then(|(_, numbers)| numbers.split('/').next());

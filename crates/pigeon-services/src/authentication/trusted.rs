@@ -15,12 +15,12 @@ const MAX_FIELDS: usize = 20;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Results {
     pub(super) authserv_id: String,
-    methods: Vec<Method>,
+    pub(super) methods: Vec<Method>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Method {
-    name: String,
+pub(super) struct Method {
+    pub(super) name: String,
     result: String,
     /// Names in lower case with their values, those of comments such as `(p=reject)` too.
     properties: Vec<(String, String)>,

@@ -1,0 +1,4 @@
+//! The rule is at `pigeon_services::sieve::fuzzing::delivery`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pigeon_services::sieve::fuzzing::delivery(data));
