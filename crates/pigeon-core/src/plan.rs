@@ -1,21 +1,27 @@
 //! A recipient's plan: the ordered services with the settings that hold for them.
 
+mod parts;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::address::Address;
 use crate::alias::AliasRules;
 use crate::directory::{Account, AliasPattern, Id};
 use crate::fault::Fault;
 use crate::redirect::RedirectPolicy;
-use crate::resolve::{EffectiveSettings, resolve};
+use crate::resolve::{Decided, EffectiveSettings};
 use crate::service::{Bound, Catalogue, Descriptor, HIDDEN, Handling, Runner, Stage};
-use crate::setting::{Layer, Setting};
+use crate::setting::{Layer, Setting, SettingName};
 use crate::timestamp::Timestamp;
+
+pub(crate) use parts::Parts;
+use parts::{Once, Part, rules_of};
 
 /// How an address is taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -125,98 +131,86 @@ impl Step {
 
 /// The ordered services of one recipient.
 pub struct Plan {
-    /// The enabled services, in the order in which they run.
-    pub steps: Vec<Step>,
-    /// Everything that is written for this recipient, resolved.
-    pub effective: EffectiveSettings,
+    /// What is written for the recipient, by service, and what follows from it; the steps in the order in which they run.
+    parts: Box<[Once<Part>]>,
     /// What may leave on the recipient's behalf.
-    pub redirect: RedirectPolicy,
+    pub redirect: Arc<RedirectPolicy>,
     /// Trace fields.
-    pub trace: TraceRules,
+    pub trace: Arc<TraceRules>,
     /// What the owners of aliases are told.
-    pub alias: AliasRules,
+    pub alias: Arc<AliasRules>,
     /// Where the mailbox is.
-    pub storage: StorageRules,
+    pub storage: Arc<StorageRules>,
+    address: Arc<AddressRules>,
 }
 
 impl Plan {
     /// Builds a plan from what is written at a recipient's layers.
     #[must_use]
-    pub fn build(settings: &[Setting], catalogue: &Catalogue, now: Timestamp) -> Self {
-        let effective = resolve(settings, now, &|name| catalogue.default_of(name));
-        let mut steps: Vec<Step> = catalogue
-            .descriptors()
-            .iter()
-            .filter_map(|descriptor| bind_step(descriptor, descriptor.stage?, &effective, catalogue))
-            .collect();
-        steps.sort_by_key(|step| step.stage);
-        let redirect = core_group(&effective, "redirect");
-        let trace = core_group(&effective, "trace");
-        let alias = core_group(&effective, "alias");
-        let storage = core_group(&effective, "storage");
-        Self { steps, effective, redirect, trace, alias, storage }
+    pub fn build(settings: &[Setting], catalogue: &Catalogue, now: Timestamp) -> Arc<Self> {
+        Parts::default().plan(settings.to_vec(), catalogue, now)
+    }
+
+    fn of(parts: &[Once<Part>]) -> Self {
+        let is_needed = |part: &&Once<Part>| !part.written.is_empty() || part.step().is_some();
+        Self {
+            parts: parts.iter().filter(is_needed).cloned().collect(),
+            redirect: rules_of(parts),
+            trace: rules_of(parts),
+            alias: rules_of(parts),
+            storage: rules_of(parts),
+            address: rules_of(parts),
+        }
+    }
+
+    /// The enabled services, in the order in which they run.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.parts.iter().filter_map(|part| part.step())
     }
 
     /// The steps of one stage.
     pub fn stage(&self, stage: Stage) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(move |step| step.stage == stage)
+        self.steps().filter(move |step| step.stage == stage)
     }
 
     /// The character that sets off the detail of a sub-address; the first of them where there are several.
     pub(crate) fn separator(&self) -> char {
-        let rules: AddressRules = core_group(&self.effective, "address");
-        rules.separators.chars().next().unwrap_or('+')
+        self.address.separators.chars().next().unwrap_or('+')
+    }
+
+    /// When a pin lapses next, so that whoever keeps the plan knows until when it is right.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        self.parts.iter().filter_map(|part| part.valid_until).min()
+    }
+
+    /// Everything that is written for the recipient, resolved anew as it was when the plan was made: for people, not for deliveries.
+    #[must_use]
+    pub fn effective(&self, catalogue: &Catalogue) -> EffectiveSettings {
+        let keys = self.parts.iter().flat_map(|part| part.decided(catalogue));
+        EffectiveSettings {
+            keys: keys.map(|(name, held)| (name.clone(), held.into_effective())).collect(),
+            valid_until: self.valid_until(),
+        }
     }
 
     /// `service.key=value (layer)`, for receipts; a key that is nowhere written shows its default.
     #[must_use]
     pub fn provenance(&self, service: &str, key: &str, catalogue: &Catalogue) -> String {
-        let name = crate::setting::SettingName { service: service.to_owned(), key: key.to_owned() };
-        let held = self.effective.keys.get(&name);
-        let value = held.and_then(|held| held.value.clone()).or_else(|| catalogue.default_of(&name));
-        let origin = held.map_or_else(|| "default".to_owned(), crate::resolve::Effective::origin);
-        let shown = match value.unwrap_or_default() {
+        let name = SettingName { service: service.to_owned(), key: key.to_owned() };
+        let held = self.parts.iter().find_map(|part| part.decided_key(&name, catalogue));
+        let origin = held.as_ref().map_or_else(|| "default".to_owned(), Decided::origin);
+        let value = held.and_then(|held| held.value);
+        let value = value.or_else(|| catalogue.default_of(&name).map(Cow::Owned)).unwrap_or_default();
+        let shown = match &*value {
             _ if catalogue.is_secret(&name) => HIDDEN.to_owned(),
-            Value::String(text) => text,
+            Value::String(text) => text.clone(),
             other => other.to_string(),
         };
         let shown: String =
             if shown.len() > 60 { shown.chars().take(57).chain("...".chars()).collect() } else { shown };
         format!("{name}={shown} ({origin})")
     }
-}
-
-fn core_group<T: Default + serde::de::DeserializeOwned>(effective: &EffectiveSettings, name: &str) -> T {
-    serde_json::from_value(Value::Object(effective.of(name))).unwrap_or_default()
-}
-
-fn bind_step(
-    descriptor: &Descriptor,
-    stage: Stage,
-    effective: &EffectiveSettings,
-    catalogue: &Catalogue,
-) -> Option<Step> {
-    let values: Map<String, Value> = effective.of(descriptor.name);
-    let handled = serde_json::from_value::<Handling>(Value::Object(values.clone()));
-    let handling = handled.as_ref().map_or_else(
-        // A broken core key must not switch a service off silently: it runs, and fails visibly.
-        |_| Handling { enabled: values.get("enabled") != Some(&Value::Bool(false)), ..Handling::default() },
-        Clone::clone,
-    );
-    if !handling.enabled {
-        return None;
-    }
-    let ready = match handled {
-        Err(error) => Err(Arc::from(format!("the settings of {} are broken: {error}", descriptor.name))),
-        Ok(_) => catalogue.runner(descriptor, &values).and_then(|runner| {
-            let bound = descriptor.bind(values);
-            bound.map(|bound| (runner, bound)).map_err(|error| {
-                Arc::from(format!("the settings of {} are broken: {error}", descriptor.name))
-            })
-        }),
-    };
-    let (name, sees_discarded) = (descriptor.name, descriptor.sees_discarded);
-    Some(Step { name, stage, sees_discarded, handling, ready })
 }
 
 /// One target of a recipient with its plan.

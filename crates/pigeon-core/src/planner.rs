@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -12,17 +12,30 @@ use quick_cache::{OptionsBuilder, UnitWeighter};
 
 use crate::address::Address;
 use crate::clock::{TimedOut, with_limit};
-use crate::directory::{AliasPattern, Id, Lookup, Nobody, Resolution, Scope, Target, TargetKind};
-use crate::plan::{Branch, BranchTarget, Plan, Planned};
+use crate::directory::{Account, AliasPattern, Id, Lookup, Nobody, Resolution, Scope, Target, TargetKind};
+use crate::plan::{Branch, BranchTarget, Parts, Plan, Planned};
 use crate::ports::directory::{Directory, DirectoryError, Feed};
 use crate::service::Catalogue;
 use crate::setting::Setting;
 use crate::srs;
 use crate::timestamp::Timestamp;
 
+/// What stands for a scope, in little room: where two share a number, a change of one costs a look-up of the other.
+type ScopeNumber = u64;
+
+fn number(scope: &Scope) -> ScopeNumber {
+    let mut hash = DefaultHasher::new();
+    scope.hash(&mut hash);
+    hash.finish()
+}
+
+fn numbers(scopes: &[Scope]) -> Box<[ScopeNumber]> {
+    scopes.iter().map(number).collect()
+}
+
 struct Kept {
     planned: Planned,
-    scopes: Vec<Scope>,
+    scopes: Box<[ScopeNumber]>,
     seq: u64,
     valid_until: Option<Timestamp>,
 }
@@ -64,7 +77,7 @@ pub struct Planner {
     directory: Arc<dyn Directory>,
     catalogue: Arc<Catalogue>,
     kept: Cache<String, Arc<Kept>>,
-    changed: RwLock<HashMap<Scope, u64>>,
+    changed: RwLock<HashMap<ScopeNumber, u64>>,
     feed_seq: AtomicU64,
     /// Answers read before this position may have missed a change; `NOT_STARTED` before the first look-up.
     floor: AtomicU64,
@@ -75,7 +88,7 @@ pub struct Planner {
     is_behind: AtomicBool,
     /// What the feed was asked and has not answered within the patience of one delivery.
     open_question: Mutex<Option<Question>>,
-    shared: SharedPlans,
+    parts: Parts,
 }
 
 /// What changed, asked at that time.
@@ -93,38 +106,6 @@ pub struct Following {
     pub answered_at: Option<Timestamp>,
     /// Whether it gave no answer when it was asked last.
     pub is_behind: bool,
-}
-
-/// Plans by the settings they were made from: accounts with nothing of their own share those of their domain,
-/// so that memory grows with what is written, not with the number of accounts.
-#[derive(Default)]
-struct SharedPlans(Mutex<HashMap<u64, SharedPlan>>);
-
-/// What a plan was made from, and the plan for as long as somebody holds it.
-type SharedPlan = (Arc<[Setting]>, Weak<Plan>);
-
-impl SharedPlans {
-    /// The plan of these settings, made if nobody holds it; plans in which a pin lapses belong to their maker alone.
-    fn get(&self, settings: &[Setting], make: impl FnOnce() -> Plan) -> Arc<Plan> {
-        let mut hash = DefaultHasher::new();
-        for setting in settings {
-            setting.hash(&mut hash);
-        }
-        let hash = hash.finish();
-        let mut plans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = plans.get(&hash).filter(|(written, _)| **written == *settings);
-        if let Some(plan) = known.and_then(|(_, plan)| plan.upgrade()) {
-            return plan;
-        }
-        let plan = Arc::new(make());
-        if plan.effective.valid_until.is_none() {
-            if plans.len() == plans.capacity() {
-                plans.retain(|_, (_, plan)| plan.strong_count() > 0);
-            }
-            plans.insert(hash, (settings.into(), Arc::downgrade(&plan)));
-        }
-        plan
-    }
 }
 
 impl Planner {
@@ -148,7 +129,7 @@ impl Planner {
             answered_at: AtomicI64::new(i64::MIN),
             is_behind: AtomicBool::new(false),
             open_question: Mutex::default(),
-            shared: SharedPlans::default(),
+            parts: Parts::default(),
         }
     }
 
@@ -271,7 +252,7 @@ impl Planner {
         }
         let mut changed = self.changed.write().unwrap_or_else(PoisonError::into_inner);
         for (scope, seq) in feed.scopes {
-            let last = changed.entry(scope).or_default();
+            let last = changed.entry(number(&scope)).or_default();
             *last = seq.max(*last);
         }
         self.feed_seq.fetch_max(feed.seq, Ordering::AcqRel);
@@ -329,7 +310,7 @@ impl Planner {
         // A rewritten address expires: it is looked at anew before long.
         let valid_until = returned.is_some().then(|| now.plus(Duration::from_secs(3600)));
         let planned = returned.unwrap_or(Planned::Nobody { is_our_domain });
-        Kept { planned, scopes, seq, valid_until }
+        Kept { planned, scopes: numbers(&scopes), seq, valid_until }
     }
 
     /// Where a bounce to a rewritten sender goes, if `address` is one that was rewritten here.
@@ -343,7 +324,7 @@ impl Planner {
         if !srs::is_rewritten(address) {
             return None;
         }
-        let plan = self.shared.get(settings, || Plan::build(settings, &self.catalogue, now));
+        let plan = self.parts.plan(settings.to_vec(), &self.catalogue, now);
         let original = plan.redirect.original_sender(address, now)?;
         let to = BranchTarget::External(original, domain);
         Some(Planned::Found(Arc::new([Branch { to, via: Vec::new(), plan, alias: None }])))
@@ -364,7 +345,7 @@ impl Planner {
         match returned {
             Some(planned) => {
                 let valid_until = Some(now.plus(Duration::from_secs(3600)));
-                Kept { planned, scopes: resolution.scopes, seq: resolution.seq, valid_until }
+                Kept { planned, scopes: numbers(&resolution.scopes), seq: resolution.seq, valid_until }
             }
             None => self.plan_all(resolution, now),
         }
@@ -374,21 +355,24 @@ impl Planner {
         let Resolution { branches, broken, scopes, seq } = resolution;
         let branches: Arc<[Branch]> = branches.into_iter().map(|target| self.branch(target, now)).collect();
         let plans = branches.iter().flat_map(|branch| branch.alias.iter().chain([&branch.plan]));
-        let valid_until = plans.filter_map(|plan| plan.effective.valid_until).min();
+        let valid_until = plans.filter_map(|plan| plan.valid_until()).min();
         let planned = match broken {
             Some(why) => Planned::Broken(why.into()),
             None if branches.is_empty() => Planned::Broken("the alias has no target".into()),
             None => Planned::Found(branches),
         };
-        Kept { planned, scopes, seq, valid_until }
+        Kept { planned, scopes: numbers(&scopes), seq, valid_until }
     }
 
     fn branch(&self, target: Target, now: Timestamp) -> Branch {
-        let build = || Plan::build(&target.settings, &self.catalogue, now);
-        let plan = self.shared.get(&target.settings, build);
         let alias = self.alias_plan(&target, now);
+        let plan = self.parts.plan(target.settings, &self.catalogue, now);
         let to = match target.to {
-            TargetKind::Account(account, detail) => BranchTarget::Account(Arc::new(account), detail),
+            TargetKind::Account(account, detail) => {
+                // No delivery asks for the password.
+                let account = Account { password: None, ..account };
+                BranchTarget::Account(Arc::new(account), detail)
+            }
             TargetKind::External(address, domain) => BranchTarget::External(address, domain),
         };
         Branch { to, via: target.via, plan, alias }
@@ -401,6 +385,6 @@ impl Planner {
         if settings.is_empty() {
             return None;
         }
-        Some(self.shared.get(&settings, || Plan::build(&settings, &self.catalogue, now)))
+        Some(self.parts.plan(settings, &self.catalogue, now))
     }
 }

@@ -4,6 +4,7 @@
 //! written, the service's own default. Ranges written at outer layers then clamp the value, unless the
 //! value's own pin is at least as strong as the range's: that is an administrator's exemption.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -33,10 +34,41 @@ impl Effective {
     /// The layer that decided, for receipts: `account`, `domain`, `system` or `default`, with the pin.
     #[must_use]
     pub fn origin(&self) -> String {
-        match &self.winner {
-            None => "default".to_owned(),
-            Some(setting) if self.is_pinned => format!("{}, pinned", setting.layer),
-            Some(setting) => setting.layer.to_string(),
+        origin(self.winner.as_ref(), self.is_pinned)
+    }
+}
+
+fn origin(winner: Option<&Setting>, is_pinned: bool) -> String {
+    match winner {
+        None => "default".to_owned(),
+        Some(setting) if is_pinned => format!("{}, pinned", setting.layer),
+        Some(setting) => setting.layer.to_string(),
+    }
+}
+
+/// [`Effective`], as long as the settings that it was decided from are at hand: it copies none of them.
+pub(crate) struct Decided<'a> {
+    pub(crate) value: Option<Cow<'a, Value>>,
+    winner: Option<&'a Setting>,
+    is_pinned: bool,
+    losers: Vec<&'a Setting>,
+    ranges: Vec<&'a Setting>,
+    is_clamped: bool,
+}
+
+impl Decided<'_> {
+    pub(crate) fn origin(&self) -> String {
+        origin(self.winner, self.is_pinned)
+    }
+
+    pub(crate) fn into_effective(self) -> Effective {
+        Effective {
+            value: self.value.map(Cow::into_owned),
+            winner: self.winner.cloned(),
+            is_pinned: self.is_pinned,
+            losers: self.losers.into_iter().cloned().collect(),
+            ranges: self.ranges.into_iter().cloned().collect(),
+            is_clamped: self.is_clamped,
         }
     }
 }
@@ -79,28 +111,33 @@ pub fn resolve(
     for setting in settings {
         by_name.entry(setting.name.clone()).or_default().push(setting);
     }
-    let lapses =
-        settings.iter().filter(|setting| setting.pin != Pin::None).filter_map(|setting| setting.until);
-    let valid_until = lapses.filter(|until| *until > now).min();
     let keys = by_name
         .into_iter()
         .map(|(name, written)| {
-            let held = resolve_key(&written, now, || default_of(&name));
+            let held = decide(written, now, || default_of(&name)).into_effective();
             (name, held)
         })
         .collect();
-    EffectiveSettings { keys, valid_until }
+    EffectiveSettings { keys, valid_until: next_lapse(settings, now) }
 }
 
-fn resolve_key(written: &[&Setting], now: Timestamp, default: impl Fn() -> Option<Value>) -> Effective {
-    let mut values: Vec<&Setting> = Vec::new();
-    let mut ranges: Vec<&Setting> = Vec::new();
-    for setting in written {
-        match setting.content {
-            Content::Value(_) => values.push(setting),
-            Content::Range(_) => ranges.push(setting),
-        }
-    }
+/// When a pin among these settings lapses next.
+pub(crate) fn next_lapse<'a>(
+    settings: impl IntoIterator<Item = &'a Setting>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let pinned = settings.into_iter().filter(|setting| setting.pin != Pin::None);
+    pinned.filter_map(|setting| setting.until).filter(|until| *until > now).min()
+}
+
+/// Decides one key from everything that is written about it.
+pub(crate) fn decide<'a>(
+    written: impl IntoIterator<Item = &'a Setting>,
+    now: Timestamp,
+    default: impl Fn() -> Option<Value>,
+) -> Decided<'a> {
+    let is_value = |setting: &&Setting| matches!(setting.content, Content::Value(_));
+    let (mut values, mut ranges): (Vec<&Setting>, Vec<&Setting>) = written.into_iter().partition(is_value);
     values.sort_by_key(|setting| (setting.pin_at(now), setting.layer));
     let winner = values.pop();
     values.sort_by_key(|setting| setting.layer);
@@ -109,20 +146,20 @@ fn resolve_key(written: &[&Setting], now: Timestamp, default: impl Fn() -> Optio
     ranges.retain(|range| range_binds((range.layer, range.pin_at(now)), (layer, pin)));
     // The strongest clamps last, and among equals the outermost, so that it has the last word.
     ranges.sort_by_key(|range| (range.pin_at(now), std::cmp::Reverse(range.layer)));
-    let unclamped = winner.map_or_else(default, |setting| value_of(setting).cloned());
-    let value = unclamped.as_ref().map(|value| {
-        ranges
-            .iter()
-            .filter_map(|range| range_of(range))
-            .fold(value.clone(), |value, range| range.clamp(&value))
-    });
-    Effective {
-        is_clamped: value != unclamped,
+    let unclamped = match winner {
+        Some(setting) => value_of(setting).map(Cow::Borrowed),
+        None => default().map(Cow::Owned),
+    };
+    let limits = ranges.iter().filter_map(|range| range_of(range));
+    let value =
+        limits.fold(unclamped.clone(), |value, range| value.map(|value| Cow::Owned(range.clamp(&value))));
+    Decided {
+        is_clamped: !ranges.is_empty() && value != unclamped,
         is_pinned: pin != Pin::None,
         value,
-        winner: winner.cloned(),
-        losers: values.into_iter().cloned().collect(),
-        ranges: ranges.into_iter().cloned().collect(),
+        winner,
+        losers: values,
+        ranges,
     }
 }
 

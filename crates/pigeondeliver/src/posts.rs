@@ -57,7 +57,7 @@ impl Posts {
 impl PostWeb for Posts {
     async fn post(&self, posting: Posting) -> Result<String, Refusal> {
         let plan = self.plan(&posting.on_behalf_of).await?;
-        let values = plan.effective.of("notify");
+        let values = plan.effective(self.agent.planner().catalogue()).of("notify");
         let web = self.web(notify::allowed_networks(&values));
         let id = HEXLOWER.encode(Sha256::digest(&posting.key).get(..16).unwrap_or_default());
         let announcement =

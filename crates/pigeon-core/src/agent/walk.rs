@@ -98,7 +98,7 @@ impl Agent {
         let is_left = |step: &&Step, walked: &Walked| {
             step.sees_discarded && !walked.steps.iter().any(|done| done.service == step.name)
         };
-        for step in plan.steps.iter().filter(|step| step.stage < Stage::Commit) {
+        for step in plan.steps().filter(|step| step.stage < Stage::Commit) {
             if is_left(&step, walked)
                 && let Some(fault @ Ending::Fault(_)) = self.take_step(walked, step).await
             {

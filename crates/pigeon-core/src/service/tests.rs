@@ -197,5 +197,5 @@ fn secrets_are_not_shown() {
         plan.provenance("redirect", "srs_secrets", &catalogue),
         "redirect.srs_secrets=(secret) (system)"
     );
-    assert_eq!(plan.redirect, RedirectPolicy { srs_secrets: vec!["a".into()], ..RedirectPolicy::default() });
+    assert_eq!(*plan.redirect, RedirectPolicy { srs_secrets: vec!["a".into()], ..RedirectPolicy::default() });
 }

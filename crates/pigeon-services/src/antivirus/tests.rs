@@ -381,7 +381,7 @@ async fn the_check_says_what_answers() {
     let probe = async |fakes: &[&Fake]| {
         let world = world(fakes);
         let branches = world.envelope(SAM, &[ANN]).await.recipients.remove(0).branches;
-        let step = branches[0].plan.steps.iter().find(|step| step.name == "antivirus").unwrap();
+        let step = branches[0].plan.steps().find(|step| step.name == "antivirus").unwrap();
         step.probe().await.map_err(|fault| fault.explain())
     };
     assert_eq!(probe(&[&well]).await, Ok(Some(format!("{}: ClamAV 1.4.6/fake", well.url()))));

@@ -177,7 +177,7 @@ async fn timed(planner: &Planner, address: &Address) -> Duration {
     let planned = planner.plan(address).await.expect("an answer");
     let span = start.elapsed();
     let Planned::Found(branches) = planned else { panic!("{address} was not found") };
-    let steps = branches.iter().flat_map(|branch| &branch.plan.steps);
+    let steps = branches.iter().flat_map(|branch| branch.plan.steps());
     assert_eq!(steps.filter_map(|step| step.problem()).next(), None, "a step of {address} cannot run");
     span
 }

@@ -184,14 +184,14 @@ async fn check_settings(session: &Session, findings: &mut Vec<Finding>) -> anyho
     let system = session.site.directory.settings(&Place::System).await?;
     let plan = Plan::build(&system, &session.site.catalogue, session.now());
     findings.push(settings_finding(session, "settings of the system".to_owned(), &system, &plan));
-    let mut steps = plan.steps;
+    let mut steps: Vec<Step> = plan.steps().cloned().collect();
     for domain in session.domains(false).await? {
         let own = session.site.directory.settings(&Place::Domain(domain.name.clone())).await?;
         let all: Vec<Setting> = system.iter().chain(&own).cloned().collect();
         let plan = Plan::build(&all, &session.site.catalogue, session.now());
         findings.push(settings_finding(session, format!("settings of {}", domain.name), &own, &plan));
         let is_new = |step: &Step| steps.iter().all(|known| known.name != step.name);
-        let new: Vec<Step> = plan.steps.into_iter().filter(is_new).collect();
+        let new: Vec<Step> = plan.steps().filter(|step| is_new(step)).cloned().collect();
         steps.extend(new);
     }
     for step in steps {
@@ -223,18 +223,19 @@ fn settings_finding(session: &Session, what: String, own: &[Setting], plan: &Pla
         .iter()
         .filter_map(|setting| catalogue.validate(setting.layer, &setting.name, &setting.content).err())
         .collect();
-    problems.extend(plan.steps.iter().filter_map(|step| step.problem()).map(str::to_owned));
+    problems.extend(plan.steps().filter_map(Step::problem).map(str::to_owned));
     problems.dedup();
     if !problems.is_empty() {
         let to_do = "write them anew or take them away: pigeon settings set, pigeon settings unset";
         return Finding::of(what, Err(Problem::new(problems.join("; "), to_do)));
     }
-    let contradictions = if own.is_empty() { Vec::new() } else { catalogue.contradictions(&plan.effective) };
+    let contradictions =
+        if own.is_empty() { Vec::new() } else { catalogue.contradictions(&plan.effective(catalogue)) };
     if !contradictions.is_empty() {
         let to_do = "no mail fails by it; write one of the two anew: pigeon settings set";
         return Finding::of(what, Err(Problem::passing(contradictions.join("; "), to_do)));
     }
-    if !plan.steps.iter().any(|step| step.name == "mailbox") {
+    if !plan.steps().any(|step| step.name == "mailbox") {
         return Finding::of(
             what,
             Ok(format!(

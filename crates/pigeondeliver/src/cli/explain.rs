@@ -12,7 +12,8 @@ use pigeon_core::envelope::{Envelope, MailParameters, Named, Transaction};
 use pigeon_core::message::Message;
 use pigeon_core::plan::{Branch, BranchTarget, Planned, Step};
 use pigeon_core::receipt::Receipt;
-use pigeon_core::service::{Handling, OnFault};
+use pigeon_core::resolve::EffectiveSettings;
+use pigeon_core::service::{Catalogue, Handling, OnFault};
 use serde_json::{Value, json};
 
 use super::Global;
@@ -83,10 +84,11 @@ fn refused(session: &Session, address: &Address, why: &str) -> anyhow::Result<Ex
 }
 
 fn plan(session: &Session, address: &Address, branches: &[Branch]) -> anyhow::Result<()> {
-    let shown: Vec<Value> = branches.iter().map(branch_json).collect();
+    let shown: Vec<Value> =
+        branches.iter().map(|branch| branch_json(&session.site.catalogue, branch)).collect();
     session.out.print(&json!({ "address": address, "branches": shown }), |out| {
         for branch in branches {
-            branch_text(out, session.out.paper, address, branch)?;
+            branch_text((&mut *out, session.out.paper), &session.site.catalogue, address, branch)?;
         }
         writeln!(out, "Every setting: pigeon settings {address}   A dry run: --message FILE")
     })
@@ -141,8 +143,8 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The settings of a step that somebody wrote, as `key=value (layer)`.
-fn written(branch: &Branch, service: &str) -> Vec<String> {
-    let entries = branch.plan.effective.entries(service).filter(|(_, held)| held.value.is_some());
+fn written(effective: &EffectiveSettings, service: &str) -> Vec<String> {
+    let entries = effective.entries(service).filter(|(_, held)| held.value.is_some());
     entries
         .map(|(name, held)| {
             let value = held.value.as_ref().map(crate::show::value).unwrap_or_default();
@@ -151,11 +153,17 @@ fn written(branch: &Branch, service: &str) -> Vec<String> {
         .collect()
 }
 
-fn branch_text(out: &mut dyn Write, paper: Paper, address: &Address, branch: &Branch) -> io::Result<()> {
+fn branch_text(
+    (out, paper): (&mut dyn Write, Paper),
+    catalogue: &Catalogue,
+    address: &Address,
+    branch: &Branch,
+) -> io::Result<()> {
     writeln!(out, "{}", title(address, branch))?;
     let mut table = Table::new(paper, &["STAGE", "SERVICE", "SETTINGS (all others: default)"]).indented(2);
-    for step in &branch.plan.steps {
-        let mut settings = written(branch, step.name);
+    let effective = branch.plan.effective(catalogue);
+    for step in branch.plan.steps() {
+        let mut settings = written(&effective, step.name);
         settings.extend(unusual(&step.handling));
         let (settings, tone) = match step.problem() {
             Some(problem) => (format!("cannot run: {problem}"), Tone::Bad),
@@ -175,7 +183,7 @@ fn branch_text(out: &mut dyn Write, paper: Paper, address: &Address, branch: &Br
         )?;
     }
     table.write(out)?;
-    let enabled: Vec<&str> = branch.plan.steps.iter().map(|step| step.name).collect();
+    let enabled: Vec<&str> = branch.plan.steps().map(|step| step.name).collect();
     let services = descriptors().into_iter().filter(|descriptor| descriptor.stage.is_some());
     let off: Vec<&str> =
         services.map(|descriptor| descriptor.name).filter(|name| !enabled.contains(name)).collect();
@@ -214,13 +222,14 @@ fn unusual(handling: &Handling) -> Option<String> {
     (handling.on_fault == OnFault::Skip).then(|| "a fault lets the mail go on".to_owned())
 }
 
-fn branch_json(branch: &Branch) -> Value {
+fn branch_json(catalogue: &Catalogue, branch: &Branch) -> Value {
+    let effective = branch.plan.effective(catalogue);
     let step = |step: &Step| {
         json!({
             "service": step.name,
             "stage": step.stage,
             "handling": step.handling,
-            "settings": written(branch, step.name),
+            "settings": written(&effective, step.name),
             "problem": step.problem(),
         })
     };
@@ -233,6 +242,6 @@ fn branch_json(branch: &Branch) -> Value {
         "kind": kind,
         "detail": detail,
         "via": branch.via.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "steps": branch.plan.steps.iter().map(step).collect::<Vec<_>>(),
+        "steps": branch.plan.steps().map(step).collect::<Vec<_>>(),
     })
 }

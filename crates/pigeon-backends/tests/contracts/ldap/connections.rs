@@ -246,7 +246,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
             assert_eq!(means(&directory, &address).await, [address.as_str()], "it was acknowledged");
         }
     }
-    assert!(made > 60, "{made} changes were made");
+    assert!(made > 15, "{made} changes were made");
     // Whatever was begun is finished now, and the log knows of each account that is there.
     add_domain(&directory, "example.net").await;
     let log = directory.changes(0, 1000).await.unwrap();

@@ -6,7 +6,7 @@ use anyhow::bail;
 use pigeon_core::address::Address;
 use pigeon_core::directory::Place;
 use pigeon_core::plan::{Branch, Planned};
-use pigeon_core::resolve::Effective;
+use pigeon_core::resolve::{Effective, EffectiveSettings};
 use pigeon_core::setting::{Content, Pin, Setting, SettingName};
 use pigeon_core::timestamp::Timestamp;
 use pigeon_services::octets::Octets;
@@ -101,8 +101,10 @@ async fn effective(session: &Session, address: &Address, args: &ShowArgs) -> any
         }
     };
     let now = session.now();
-    let mut shown: Vec<(&Branch, Vec<Row>)> =
-        branches.iter().map(|branch| (branch, rows(branch, args, now))).collect();
+    let mut shown: Vec<(&Branch, Vec<Row>)> = branches
+        .iter()
+        .map(|branch| (branch, rows(&branch.plan.effective(&session.site.catalogue), args, now)))
+        .collect();
     let rows = shown.iter_mut().flat_map(|(_, rows)| rows).filter(|_| !args.secrets);
     rows.filter(|row| session.site.catalogue.is_secret(&row.name)).for_each(|row| hide(session, row, now));
     let document: Vec<Value> = shown.iter().map(|(branch, rows)| document(branch, rows)).collect();
@@ -135,7 +137,7 @@ fn is_wanted(name: &SettingName, only: &[String]) -> bool {
 }
 
 /// A row for each key of each service, and for whatever else is written, in the order of the catalogue.
-fn rows(branch: &Branch, args: &ShowArgs, now: Timestamp) -> Vec<Row> {
+fn rows(effective: &EffectiveSettings, args: &ShowArgs, now: Timestamp) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for descriptor in descriptors() {
         let defaults = descriptor.defaults();
@@ -144,7 +146,7 @@ fn rows(branch: &Branch, args: &ShowArgs, now: Timestamp) -> Vec<Row> {
         keys.sort_by_key(|doc| doc.key != "enabled");
         for doc in keys {
             let name = SettingName { service: descriptor.name.to_owned(), key: doc.key };
-            let held = branch.plan.effective.keys.get(&name);
+            let held = effective.keys.get(&name);
             let default = defaults.get(&name.key).cloned();
             // How the site reaches a service has no default worth a row.
             if is_wanted(&name, &args.only) && (held.is_some() || (default.is_some() && !args.written)) {
@@ -154,7 +156,7 @@ fn rows(branch: &Branch, args: &ShowArgs, now: Timestamp) -> Vec<Row> {
     }
     // Newer nodes may have written what this one does not know.
     let known: Vec<SettingName> = rows.iter().map(|row| row.name.clone()).collect();
-    let unknown = branch.plan.effective.keys.iter().filter(|(name, _)| !known.contains(name));
+    let unknown = effective.keys.iter().filter(|(name, _)| !known.contains(name));
     let unknown = unknown.filter(|(name, _)| is_wanted(name, &args.only));
     rows.extend(unknown.map(|(name, held)| row(name.clone(), Some(held), None, now)));
     rows

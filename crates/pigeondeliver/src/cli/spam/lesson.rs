@@ -51,7 +51,12 @@ impl Lesson {
             BranchTarget::External(..) => false,
         });
         let own = own.with_context(|| format!("mail for {address} goes to an alias of that name"))?;
-        Self::new(session, &own.plan.effective, Some(&account), own.plan.storage.node.clone())
+        Self::new(
+            session,
+            &own.plan.effective(&session.site.catalogue),
+            Some(&account),
+            own.plan.storage.node.clone(),
+        )
     }
 
     fn new(
