@@ -15,6 +15,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use pigeon_services::catalogue::SERVICES;
 use serde_json::Value;
 
 const PIGEON: &str = env!("CARGO_BIN_EXE_pigeon");
@@ -313,7 +314,14 @@ fn the_change_log_names_who_did_what_and_keeps_no_password() {
 fn services_are_listed_and_described() {
     let trial = Trial { directory: tempfile::tempdir().unwrap() };
     let listed = trial.json(&["service", "list"]);
-    assert_eq!(listed["services"].as_array().unwrap().last().unwrap()["name"], "mailbox");
+    let names: Vec<&str> = listed["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|service| service["name"].as_str().unwrap())
+        .collect();
+    let known: Vec<&str> = SERVICES.iter().map(|service| service.name).collect();
+    assert_eq!(names, known, "in the order in which they run");
     let described = trial.json(&["service", "describe", "quota"]);
     let keys: Vec<&str> =
         described["keys"].as_array().unwrap().iter().map(|key| key["key"].as_str().unwrap()).collect();
