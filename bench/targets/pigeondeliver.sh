@@ -34,11 +34,12 @@ TOML
     as_mail init
     as_mail directory import "$run/directory.jsonl"
     case $PD_SERVICES in
-    local) while IFS= read -r line; do [ -z "$line" ] || [[ $line == \#* ]] || as_mail settings set --system "$line"; done <"$BENCH/tools/services.txt" ;;
+    local) while IFS= read -r line; do [ -z "$line" ] || [[ $line == \#* ]] || as_mail settings set --system "$line"; done <"${PD_SETTINGS:-$BENCH/tools/services.txt}" ;;
     scan) for line in antivirus.enabled=true "antivirus.servers=[\"unix:$run/scanner\"]"; do as_mail settings set --system "$line"; done ;;
     esac
   fi
   if [ "$PD_SERVICES" = scan ]; then
+    rm -f "$run/scanner"
     "$BENCH/tools/scanner.py" "$run/scanner" "$run/scans" & echo $! >"$run/scanner.pid"
     while [ ! -S "$run/scanner" ]; do sleep 0.05; done
   fi
