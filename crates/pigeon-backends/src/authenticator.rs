@@ -12,8 +12,9 @@ use pigeon_core::address::Address;
 use pigeon_core::clock::Clock;
 use pigeon_core::directory::{Account, Lookup, Status, TargetKind};
 use pigeon_core::ports::authenticator::{Authenticator, Identity, LoginError, ScramAccount};
-use pigeon_core::ports::directory::Directory;
+use pigeon_core::ports::directory::{Administration, Directory, DirectoryError};
 use pigeon_core::ports::state::{Memory, State, StateChanges};
+use pigeon_core::rights::{Actor, Reach, may_read};
 use pigeon_core::sasl::{DEFAULT_ITERATIONS, ScramKeys};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
@@ -30,6 +31,7 @@ const SALT_OCTETS: usize = 16;
 /// Checks logins against a directory.
 pub struct DirectoryAuthenticator {
     directory: Arc<dyn Directory>,
+    grants: Option<Arc<dyn Administration>>,
     state: Arc<dyn State>,
     clock: Arc<dyn Clock>,
     /// Checking passwords takes memory and time: only so many at once.
@@ -37,15 +39,28 @@ pub struct DirectoryAuthenticator {
 }
 
 impl DirectoryAuthenticator {
-    /// Checks logins against `directory`. `state` keeps a secret for it.
+    /// Checks logins against `directory`. `state` keeps a secret for it. Everybody acts for themselves alone.
     #[must_use]
     pub fn new(directory: Arc<dyn Directory>, state: Arc<dyn State>, clock: Arc<dyn Clock>) -> Self {
         let places = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { directory, state, clock, places: Semaphore::new(places) }
+        Self { directory, grants: None, state, clock, places: Semaphore::new(places) }
+    }
+
+    /// The same, letting administrators act for the accounts that their grants in `directory` reach.
+    #[must_use]
+    pub fn with_grants(mut self, directory: Arc<dyn Administration>) -> Self {
+        self.grants = Some(directory);
+        self
     }
 
     /// The account whose whole address this is, if it may log in.
     async fn account(&self, login: &str) -> Result<Option<Account>, LoginError> {
+        let account = self.any_account(login).await?;
+        Ok(account.filter(|account| account.status == Status::Active))
+    }
+
+    /// The account whose whole address this is.
+    async fn any_account(&self, login: &str) -> Result<Option<Account>, LoginError> {
         let Ok(address) = Address::parse(login) else { return Ok(None) };
         let lookup = self.directory.lookup(&address).await;
         let found = match lookup.map_err(|error| LoginError::Unavailable(error.to_string()))? {
@@ -55,7 +70,7 @@ impl DirectoryAuthenticator {
         // Aliases and sub-addresses are no names to log in with.
         let target = found.branches.into_iter().next().filter(|target| target.via.is_empty());
         match target.map(|target| target.to) {
-            Some(TargetKind::Account(account, None)) if account.status == Status::Active => Ok(Some(account)),
+            Some(TargetKind::Account(account, None)) => Ok(Some(account)),
             _ => Ok(None),
         }
     }
@@ -148,6 +163,22 @@ impl Authenticator for DirectoryAuthenticator {
         let (stored_key, server_key) = (made_up(&secret, "stored", &name), made_up(&secret, "server", &name));
         let keys = ScramKeys { iterations: DEFAULT_ITERATIONS, salt, stored_key, server_key };
         Ok(ScramAccount { keys, holder: None })
+    }
+
+    async fn account_to_act_for(&self, actor: &Identity, acts_as: &str) -> Result<Identity, LoginError> {
+        let refused = || LoginError::MayNotAct(actor.address.clone());
+        let owner = self.any_account(acts_as).await?.ok_or_else(refused)?;
+        if owner.id == actor.account {
+            return Ok(identity(&owner));
+        }
+        let grants = self.grants.as_ref().ok_or_else(refused)?;
+        let authority = match grants.authority(&Actor::Account(actor.account.clone())).await {
+            Ok(authority) => authority,
+            Err(DirectoryError::Forbidden(_)) => return Err(refused()),
+            Err(error) => return Err(LoginError::Unavailable(error.to_string())),
+        };
+        let reach = Reach::Account { account: owner.id.clone(), domain: owner.domain.clone() };
+        may_read(&authority, &reach).map(|()| identity(&owner)).map_err(|_| refused())
     }
 }
 

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pigeon_core::address::Address;
-use pigeon_core::directory::{Change, Lookup, Place, TargetKind};
+use pigeon_core::directory::{Account, Change, Lookup, Place, Status, TargetKind};
 use pigeon_core::ports::directory::{Administration, DirectoryError};
 use pigeon_core::ports::scripts::{ScriptEntry, ScriptName, ScriptQuota, Scripts, ScriptsError};
 use pigeon_core::resolve::{EffectiveSettings, resolve};
-use pigeon_core::rights::Actor;
+use pigeon_core::rights::{Actor, Reach, may_read};
 use pigeon_core::service::Catalogue;
 use pigeon_core::setting::{Content, ContentKind, Layer, Pin, Setting, SettingName};
 use serde_json::{Map, Value};
@@ -137,7 +137,7 @@ impl DirectoryScripts {
         Self { directory, catalogue, compile }
     }
 
-    async fn shelf(&self, owner: &Address) -> Result<Shelf, ScriptsError> {
+    async fn shelf(&self, actor: &Actor, owner: &Address) -> Result<Shelf, ScriptsError> {
         let nobody = || ScriptsError::Forbidden(format!("the account {owner} does not exist"));
         let found = match self.directory.lookup(owner).await.map_err(explain)? {
             Lookup::Found(resolution) => resolution,
@@ -146,6 +146,7 @@ impl DirectoryScripts {
         let target = found.branches.into_iter().next().filter(|target| target.via.is_empty());
         let target = target.ok_or_else(nobody)?;
         let TargetKind::Account(account, None) = target.to else { return Err(nobody()) };
+        self.may_read(actor, &account).await?;
         let written = value_at(&target.settings, Layer::Account, "scripts");
         let written_active = value_at(&target.settings, Layer::Account, "active");
         let is_named = |layer| value_at(&target.settings, layer, "active").is_some_and(|value| value != "");
@@ -161,6 +162,20 @@ impl DirectoryScripts {
             is_active_further_out: [Layer::System, Layer::Domain].into_iter().any(is_named),
             effective: resolve(&target.settings, now, &|name| self.catalogue.default_of(name)),
         })
+    }
+
+    /// Refuses whoever is neither the owner nor an administrator of the account. Writes are refused by the directory
+    /// itself.
+    async fn may_read(&self, actor: &Actor, account: &Account) -> Result<(), ScriptsError> {
+        match actor {
+            Actor::System(_) => return Ok(()),
+            // What the look-up said is enough: a question less for each command.
+            Actor::Account(id) if *id == account.id && account.status == Status::Active => return Ok(()),
+            Actor::Account(_) => {}
+        }
+        let authority = self.directory.authority(actor).await.map_err(explain)?;
+        let reach = Reach::Account { account: account.id.clone(), domain: account.domain.clone() };
+        may_read(&authority, &reach).map_err(ScriptsError::Forbidden)
     }
 
     /// What holds for a number among the account's settings.
@@ -207,7 +222,7 @@ impl DirectoryScripts {
                 let [jitter] = passwords::random::<1>().unwrap_or_default();
                 tokio::time::sleep(FIRST_PAUSE * attempt + Duration::from_millis(jitter.into()) / 16).await;
             }
-            let Some(change) = decide(&self.shelf(owner).await?)? else { return Ok(Vec::new()) };
+            let Some(change) = decide(&self.shelf(actor, owner).await?)? else { return Ok(Vec::new()) };
             match self.directory.apply(actor, change).await {
                 Ok(applied) => return Ok(applied.notes),
                 Err(DirectoryError::Changed(_)) => {}
@@ -227,8 +242,8 @@ fn note_disabled(shelf: &Shelf) -> Option<String> {
 
 #[async_trait]
 impl Scripts for DirectoryScripts {
-    async fn list(&self, owner: &Address) -> Result<Vec<ScriptEntry>, ScriptsError> {
-        let shelf = self.shelf(owner).await?;
+    async fn list(&self, actor: &Actor, owner: &Address) -> Result<Vec<ScriptEntry>, ScriptsError> {
+        let shelf = self.shelf(actor, owner).await?;
         let entry = |(name, source): (&String, &String)| {
             let name: ScriptName = name.parse().ok()?;
             let is_active = shelf.is_active(&name);
@@ -237,8 +252,8 @@ impl Scripts for DirectoryScripts {
         Ok(shelf.scripts.iter().filter_map(entry).collect())
     }
 
-    async fn get(&self, owner: &Address, name: &ScriptName) -> Result<String, ScriptsError> {
-        self.shelf(owner).await?.get(name).cloned()
+    async fn get(&self, actor: &Actor, owner: &Address, name: &ScriptName) -> Result<String, ScriptsError> {
+        self.shelf(actor, owner).await?.get(name).cloned()
     }
 
     async fn put(
@@ -248,7 +263,7 @@ impl Scripts for DirectoryScripts {
         name: &ScriptName,
         source: &str,
     ) -> Result<Vec<String>, ScriptsError> {
-        self.has_space(owner, name, source.len() as u64).await?;
+        self.has_space(actor, owner, name, source.len() as u64).await?;
         let mut warnings = self.compiled(source).await?;
         let notes = self.edit(actor, owner, |shelf| {
             self.check_space(shelf, Some(name), source.len() as u64)?;
@@ -260,8 +275,8 @@ impl Scripts for DirectoryScripts {
         Ok(warnings)
     }
 
-    async fn check(&self, owner: &Address, source: &str) -> Result<Vec<String>, ScriptsError> {
-        let shelf = self.shelf(owner).await?;
+    async fn check(&self, actor: &Actor, owner: &Address, source: &str) -> Result<Vec<String>, ScriptsError> {
+        let shelf = self.shelf(actor, owner).await?;
         self.check_space(&shelf, None, source.len() as u64)?;
         self.compiled(source).await
     }
@@ -333,12 +348,18 @@ impl Scripts for DirectoryScripts {
         self.delete(actor, owner, from).await
     }
 
-    async fn has_space(&self, owner: &Address, name: &ScriptName, octets: u64) -> Result<(), ScriptsError> {
-        self.check_space(&self.shelf(owner).await?, Some(name), octets)
+    async fn has_space(
+        &self,
+        actor: &Actor,
+        owner: &Address,
+        name: &ScriptName,
+        octets: u64,
+    ) -> Result<(), ScriptsError> {
+        self.check_space(&self.shelf(actor, owner).await?, Some(name), octets)
     }
 
-    async fn max_redirects(&self, owner: &Address) -> Result<Option<u64>, ScriptsError> {
-        let shelf = self.shelf(owner).await?;
+    async fn max_redirects(&self, actor: &Actor, owner: &Address) -> Result<Option<u64>, ScriptsError> {
+        let shelf = self.shelf(actor, owner).await?;
         Ok(self.limit(&shelf, "max_redirects"))
     }
 }

@@ -71,6 +71,14 @@ impl Reach {
     }
 }
 
+/// Whether an actor may read what belongs to a place, and act for the account there: whoever may write at it.
+///
+/// # Errors
+/// The refusal, for the person.
+pub fn may_read(authority: &Authority, reach: &Reach) -> Result<(), String> {
+    authority.at(reach).map(drop).ok_or_else(|| refusal(reach))
+}
+
 /// Whether an actor may administer what belongs to a place (add accounts, rename, grant, …).
 ///
 /// # Errors
@@ -168,6 +176,9 @@ mod tests {
         check(&domain, &Reach::System, Pin::None, None, false);
         check(&other, &account_reach(), Pin::None, None, false);
         check(&Authority::system(), &Reach::System, Pin::System, Some(Pin::System), true);
+        for (authority, expect) in [(&user, true), (&domain, true), (&other, false)] {
+            assert_eq!(may_read(authority, &account_reach()).is_ok(), expect, "{authority:?}");
+        }
         assert!(may_administer(&user, &account_reach()).is_err());
         assert!(may_administer(&domain, &account_reach()).is_ok());
     }

@@ -9,7 +9,7 @@ mod tests;
 
 use thiserror::Error;
 
-use crate::ports::authenticator::{Authenticator, Identity, LoginError};
+use crate::ports::authenticator::{Authenticator, Identity, Login, LoginError};
 
 pub use scram::{DEFAULT_ITERATIONS, ScramKeys};
 
@@ -60,7 +60,7 @@ pub enum Step {
     /// It sends this and waits for a response.
     Challenge(Vec<u8>),
     /// Somebody has logged in; this goes to the client together with the success, if there is something.
-    Done(Identity, Option<Vec<u8>>),
+    Done(Login, Option<Vec<u8>>),
 }
 
 /// One login under way.
@@ -70,6 +70,8 @@ pub struct Exchange {
     /// What binds the exchange to its TLS connection (RFC 9266 §3); some exactly where the server offers `-PLUS`.
     exporter: Option<Vec<u8>>,
     login: Option<String>,
+    /// The authorization identity that the client gave; empty where it gave none.
+    acts_as: String,
     pending: Option<Box<scram::Pending>>,
 }
 
@@ -80,13 +82,19 @@ impl Exchange {
     /// `nonce` is random text without commas, 18 octets or more of it.
     #[must_use]
     pub const fn new(mechanism: Mechanism, nonce: String, exporter: Option<Vec<u8>>) -> Self {
-        Self { mechanism, nonce, exporter, login: None, pending: None }
+        Self { mechanism, nonce, exporter, login: None, acts_as: String::new(), pending: None }
     }
 
     /// The name that the client gave, for the log.
     #[must_use]
     pub fn login(&self) -> Option<&str> {
         self.login.as_deref()
+    }
+
+    /// Whom the client wants to act for, for the log; empty where that was not said.
+    #[must_use]
+    pub fn acts_as(&self) -> &str {
+        &self.acts_as
     }
 
     /// Takes a response of the client.
@@ -104,7 +112,7 @@ impl Exchange {
         match self.pending.take() {
             Some(pending) => {
                 let (identity, last) = pending.finish(response)?;
-                Ok(Step::Done(identity, Some(last)))
+                Ok(Step::Done(self.acting(authenticator, identity).await?, Some(last)))
             }
             None => self.scram(authenticator, response).await,
         }
@@ -123,16 +131,14 @@ impl Exchange {
         if login.is_empty() || password.is_empty() {
             return Err(malformed);
         }
-        self.login = Some(login.to_owned());
-        check_acts_as(acts_as, login)?;
+        (self.login, self.acts_as) = (Some(login.to_owned()), acts_as.to_owned());
         let identity = authenticator.check_password(login, password).await?;
-        Ok(Step::Done(identity, None))
+        Ok(Step::Done(self.acting(authenticator, identity).await?, None))
     }
 
     async fn scram(&mut self, authenticator: &dyn Authenticator, response: &[u8]) -> Result<Step, SaslError> {
         let first = scram::ClientFirst::read(response)?;
-        self.login = Some(first.login.clone());
-        check_acts_as(&first.acts_as, &first.login)?;
+        (self.login, self.acts_as) = (Some(first.login.clone()), first.acts_as.clone());
         let is_bound = self.mechanism == Mechanism::ScramSha256Plus;
         let binding = first.binding(is_bound, self.exporter.as_deref())?;
         let account = authenticator.scram_sha_256(&first.login).await?;
@@ -140,13 +146,14 @@ impl Exchange {
         self.pending = Some(Box::new(pending));
         Ok(Step::Challenge(challenge))
     }
-}
 
-/// Nobody logs in as one and acts as another.
-fn check_acts_as(acts_as: &str, login: &str) -> Result<(), SaslError> {
-    if acts_as.is_empty() || acts_as.eq_ignore_ascii_case(login) {
-        Ok(())
-    } else {
-        Err(SaslError::Login(LoginError::Refused))
+    /// Whom they act for is asked only once they have shown who they are: others learn nothing by asking.
+    async fn acting(&self, authenticator: &dyn Authenticator, actor: Identity) -> Result<Login, SaslError> {
+        let is_own = |login: &String| self.acts_as.eq_ignore_ascii_case(login);
+        if self.acts_as.is_empty() || self.login.as_ref().is_some_and(is_own) {
+            return Ok(Login::own(actor));
+        }
+        let owner = authenticator.account_to_act_for(&actor, &self.acts_as).await?;
+        Ok(Login { actor, owner })
     }
 }

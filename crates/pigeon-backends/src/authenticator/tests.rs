@@ -1,8 +1,12 @@
 //! Who is let in, and what others learn.
 
+use pigeon_core::directory::{Change, Subject};
+use pigeon_testkit::contracts::directory::catalogue;
 use pigeon_testkit::memory::{MemoryDirectory, MemoryState, TestClock};
 
 use super::*;
+use crate::blocking::Blocking;
+use crate::directory::sqlite::SqliteDirectory;
 
 struct Site {
     directory: Arc<MemoryDirectory>,
@@ -104,4 +108,68 @@ async fn every_name_has_keys_that_stay_the_same() {
         one.scram_sha_256("b@example.org").await.unwrap(),
     ];
     assert_ne!(salts[0].keys.salt, salts[1].keys.salt);
+}
+
+/// Administrators act for the accounts that their grants reach, and nobody for anyone else.
+#[tokio::test]
+async fn grants_say_who_acts_for_whom() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, clock) = (folder.path().join("directory.sqlite"), Arc::new(TestClock::default()));
+    SqliteDirectory::create(&path).unwrap();
+    let opened = SqliteDirectory::open(&path, catalogue(Arc::clone(&clock)), Blocking::Pool).unwrap();
+    let directory = Arc::new(opened);
+    let apply = async |change| directory.apply(&Actor::System("root".to_owned()), change).await.unwrap();
+    for domain in ["example.org", "example.net"] {
+        apply(Change::AddDomain { name: domain.to_owned() }).await;
+    }
+    let parse = |address: &str| address.parse::<Address>().unwrap();
+    for address in
+        ["ann@example.org", "bob@example.org", "eve@example.net", "admin@example.org", "root@example.net"]
+    {
+        let (address, password) = (parse(address), Some("{PLAIN}pencil".to_owned()));
+        apply(Change::AddAccount { address, name: String::new(), password }).await;
+    }
+    let domain = Some("example.org".to_owned());
+    apply(Change::AddGrant { account: parse("admin@example.org"), domain }).await;
+    apply(Change::AddGrant { account: parse("root@example.net"), domain: None }).await;
+    let targets = vec![parse("ann@example.org")];
+    apply(Change::AddAlias { pattern: "alias@example.org".parse().unwrap(), targets }).await;
+    let status = |address: &str, status| {
+        let subject = Subject::Account(parse(address));
+        Change::SetStatus { subject, status }
+    };
+    apply(status("bob@example.org", Status::Suspended)).await;
+    let shared = || Arc::clone(&directory);
+    let alone = DirectoryAuthenticator::new(shared(), Arc::new(MemoryState::default()), clock.clone());
+    let granted =
+        DirectoryAuthenticator::new(shared(), Arc::new(MemoryState::default()), clock).with_grants(shared());
+    let check = async |authenticator: &DirectoryAuthenticator, login: &str, acts_as: &str, expect: bool| {
+        let actor = authenticator.check_password(login, "pencil").await.unwrap();
+        let owner = authenticator.account_to_act_for(&actor, acts_as).await;
+        let expect =
+            if expect { Ok(acts_as.to_lowercase()) } else { Err(LoginError::MayNotAct(actor.address)) };
+        assert_eq!(owner.map(|owner| owner.address.to_string()), expect, "{login} for {acts_as}");
+    };
+    let (ann, admin, root) = ("ann@example.org", "admin@example.org", "root@example.net");
+    check(&granted, ann, "Ann@Example.ORG", true).await;
+    check(&granted, ann, "bob@example.org", false).await;
+    check(&granted, ann, admin, false).await;
+    check(&granted, admin, ann, true).await;
+    // A suspended account gets no mail program in, but an administrator may put its scripts in order.
+    check(&granted, admin, "bob@example.org", true).await;
+    for acts_as in
+        ["eve@example.net", "nobody@example.org", "alias@example.org", "ann+x@example.org", "ann", ""]
+    {
+        check(&granted, admin, acts_as, false).await;
+    }
+    for acts_as in [ann, "eve@example.net", admin] {
+        check(&granted, root, acts_as, true).await;
+    }
+    check(&alone, root, root, true).await;
+    check(&alone, root, ann, false).await;
+    // Whoever lost their rights meanwhile has none any more.
+    let actor = granted.check_password(admin, "pencil").await.unwrap();
+    apply(status(admin, Status::Suspended)).await;
+    let refused = granted.account_to_act_for(&actor, ann).await;
+    assert_eq!(refused, Err(LoginError::MayNotAct(actor.address)));
 }

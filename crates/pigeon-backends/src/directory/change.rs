@@ -10,7 +10,7 @@ use pigeon_core::timestamp::Timestamp;
 use serde_json::Value;
 
 use super::failure::{Failure, Outcome};
-use super::rows::{DomainRow, StoredAlias, Transaction, Write, Writes};
+use super::rows::{DomainRow, Rows, StoredAlias, Transaction, Write, Writes};
 
 mod grants;
 mod import;
@@ -183,7 +183,8 @@ impl<'a> Work<'a> {
     }
 }
 
-async fn identify(rows: &mut dyn Transaction, actor: &Actor) -> Outcome<(String, Authority)> {
+/// Who an actor is, as the log names them, and what they may do.
+pub(crate) async fn identify(rows: &mut dyn Rows, actor: &Actor) -> Outcome<(String, Authority)> {
     let id = match actor {
         Actor::System(name) => return Ok((name.clone(), Authority::system())),
         Actor::Account(id) => id,

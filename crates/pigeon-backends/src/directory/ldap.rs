@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use pigeon_core::address::Address;
 use pigeon_core::directory::{Account, Alias, Change, Domain, Entry, Id, LoggedChange, Lookup, Place, Role};
 use pigeon_core::ports::directory::{Administration, Applied, Directory, DirectoryError, Feed, Page};
-use pigeon_core::rights::Actor;
+use pigeon_core::rights::{Actor, Authority};
 use pigeon_core::service::Catalogue;
 use pigeon_core::setting::{Setting, SettingName};
 
@@ -391,6 +391,10 @@ impl Administration for LdapDirectory {
 
     async fn account(&self, address: &Address) -> Result<Account, DirectoryError> {
         reading!(self, reader => listing::account(reader, address))
+    }
+
+    async fn authority(&self, actor: &Actor) -> Result<Authority, DirectoryError> {
+        reading!(self, reader => change::identify(reader, actor)).map(|(_, authority)| authority)
     }
 
     async fn roles(&self, account: &Id) -> Result<Vec<Role>, DirectoryError> {

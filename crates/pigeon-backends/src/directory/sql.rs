@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use pigeon_core::address::Address;
 use pigeon_core::directory::{Account, Alias, Change, Domain, Entry, Id, LoggedChange, Lookup, Place, Role};
 use pigeon_core::ports::directory::{Administration, Applied, Directory, DirectoryError, Feed, Page};
-use pigeon_core::rights::Actor;
+use pigeon_core::rights::{Actor, Authority};
 use pigeon_core::service::Catalogue;
 use pigeon_core::setting::{Setting, SettingName};
 
@@ -298,6 +298,12 @@ impl Administration for SqlDirectory {
         let mut reader = self.reader().await?;
         let read = listing::account(&mut reader, address).await;
         self.read(reader, read).await
+    }
+
+    async fn authority(&self, actor: &Actor) -> Result<Authority, DirectoryError> {
+        let mut reader = self.reader().await?;
+        let read = change::identify(&mut reader, actor).await;
+        self.read(reader, read.map(|(_, authority)| authority)).await
     }
 
     async fn roles(&self, account: &Id) -> Result<Vec<Role>, DirectoryError> {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use pigeon_core::address::Address;
 use pigeon_core::directory::{Account, Alias, Change, Domain, Entry, Id, LoggedChange, Lookup, Place, Role};
 use pigeon_core::ports::directory::{Administration, Applied, Directory, DirectoryError, Feed, Page};
-use pigeon_core::rights::Actor;
+use pigeon_core::rights::{Actor, Authority};
 use pigeon_core::service::Catalogue;
 use pigeon_core::setting::{Setting, SettingName};
 use rusqlite::Connection;
@@ -170,6 +170,11 @@ impl Administration for SqliteDirectory {
     async fn account(&self, address: &Address) -> Result<Account, DirectoryError> {
         let address = address.clone();
         self.read(move |rows| now(listing::account(rows, &address))).await
+    }
+
+    async fn authority(&self, actor: &Actor) -> Result<Authority, DirectoryError> {
+        let actor = actor.clone();
+        self.read(move |rows| now(change::identify(rows, &actor)).map(|(_, authority)| authority)).await
     }
 
     async fn roles(&self, account: &Id) -> Result<Vec<Role>, DirectoryError> {

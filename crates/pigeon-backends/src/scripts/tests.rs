@@ -1,6 +1,7 @@
 //! Scripts in an SQLite directory, and writers that come at the same time.
 
 use pigeon_core::delivery::Delivery;
+use pigeon_core::directory::Subject;
 use pigeon_core::fault::Fault;
 use pigeon_core::outcome::Next;
 use pigeon_core::ports::spool::NoSpool;
@@ -94,6 +95,22 @@ impl Site {
         self.directory.apply(&root(), set(place, key, value.into())).await.unwrap();
     }
 
+    async fn account(&self, address: &str) -> Actor {
+        let address: Address = address.parse().unwrap();
+        let change = Change::AddAccount { address: address.clone(), name: String::new(), password: None };
+        self.apply(change).await;
+        Actor::Account(self.directory.account(&address).await.unwrap().id)
+    }
+
+    async fn grant(&self, address: &str, domain: Option<&str>) {
+        let domain = domain.map(str::to_owned);
+        self.apply(Change::AddGrant { account: address.parse().unwrap(), domain }).await;
+    }
+
+    async fn apply(&self, change: Change) {
+        self.directory.apply(&root(), change).await.unwrap();
+    }
+
     async fn put(&self, script: &str, source: &str) -> Result<Vec<String>, ScriptsError> {
         self.scripts.put(&self.actor, &self.ann, &name(script), source).await
     }
@@ -113,7 +130,7 @@ impl Site {
 
     /// `a b*`: the active one has a star.
     async fn list(&self) -> String {
-        let list = self.scripts.list(&self.ann).await.unwrap();
+        let list = self.scripts.list(&self.actor, &self.ann).await.unwrap();
         let shown =
             list.iter().map(|entry| format!("{}{}", entry.name, if entry.is_active { "*" } else { "" }));
         shown.collect::<Vec<_>>().join(" ")
@@ -126,8 +143,11 @@ async fn scripts_come_and_go() {
     assert_eq!(site.list().await, "");
     assert!(site.put("a", "keep;").await.unwrap().is_empty());
     assert_eq!(site.put("b", "odd").await.unwrap(), ["line 1: odd"]);
-    assert_eq!(site.scripts.get(&site.ann, &name("a")).await.unwrap(), "keep;");
-    assert!(matches!(site.scripts.get(&site.ann, &name("c")).await, Err(ScriptsError::NotFound(_))));
+    assert_eq!(site.scripts.get(&site.actor, &site.ann, &name("a")).await.unwrap(), "keep;");
+    assert!(matches!(
+        site.scripts.get(&site.actor, &site.ann, &name("c")).await,
+        Err(ScriptsError::NotFound(_))
+    ));
     assert!(site.activate("a").await.unwrap().iter().any(|note| note.contains("sieve.enabled")));
     site.write(Place::System, "enabled", true).await;
     assert!(site.activate("a").await.unwrap().is_empty());
@@ -154,19 +174,22 @@ async fn what_is_not_right_is_not_kept() {
     let site = Site::new().await;
     for source in ["wrong", "panic"] {
         assert!(matches!(site.put("a", source).await, Err(ScriptsError::Invalid(_))), "{source}");
-        assert!(matches!(site.scripts.check(&site.ann, source).await, Err(ScriptsError::Invalid(_))));
+        assert!(matches!(
+            site.scripts.check(&site.actor, &site.ann, source).await,
+            Err(ScriptsError::Invalid(_))
+        ));
     }
-    assert_eq!(site.scripts.check(&site.ann, "odd").await.unwrap(), ["line 1: odd"]);
+    assert_eq!(site.scripts.check(&site.actor, &site.ann, "odd").await.unwrap(), ["line 1: odd"]);
     let is_large = |refused| matches!(refused, Err(ScriptsError::Quota(ScriptQuota::Octets(100))));
     assert!(is_large(site.put("a", &"x".repeat(101)).await.map(drop)));
-    assert!(is_large(site.scripts.check(&site.ann, &"x".repeat(101)).await.map(drop)));
-    assert!(is_large(site.scripts.has_space(&site.ann, &name("a"), 101).await));
+    assert!(is_large(site.scripts.check(&site.actor, &site.ann, &"x".repeat(101)).await.map(drop)));
+    assert!(is_large(site.scripts.has_space(&site.actor, &site.ann, &name("a"), 101).await));
     site.write(Place::Domain("example.org".to_owned()), "max_scripts", 1).await;
     site.put("a", "keep;").await.unwrap();
     site.put("a", "stop;").await.unwrap();
     let refused = site.put("b", "keep;").await;
     assert!(matches!(refused, Err(ScriptsError::Quota(ScriptQuota::Scripts(1)))), "{refused:?}");
-    assert!(site.scripts.has_space(&site.ann, &name("a"), 100).await.is_ok());
+    assert!(site.scripts.has_space(&site.actor, &site.ann, &name("a"), 100).await.is_ok());
     assert_eq!(site.list().await, "a");
 }
 
@@ -174,10 +197,7 @@ async fn what_is_not_right_is_not_kept() {
 async fn rights_and_pins_hold() {
     let site = Site::new().await;
     site.put("a", "keep;").await.unwrap();
-    let eve: Address = "eve@example.org".parse().unwrap();
-    let account = Change::AddAccount { address: eve.clone(), name: String::new(), password: None };
-    site.directory.apply(&root(), account).await.unwrap();
-    let other = Actor::Account(site.directory.account(&eve).await.unwrap().id);
+    let other = site.account("eve@example.org").await;
     let refused = site.scripts.put(&other, &site.ann, &name("x"), "keep;").await;
     assert!(matches!(refused, Err(ScriptsError::Forbidden(_))), "{refused:?}");
     let pin = Change::SetPin {
@@ -191,12 +211,61 @@ async fn rights_and_pins_hold() {
     site.directory.apply(&root(), pin).await.unwrap();
     let refused = site.put("b", "keep;").await;
     assert!(matches!(&refused, Err(ScriptsError::Forbidden(why)) if why.contains("pinned")), "{refused:?}");
-    let nobody = site.scripts.list(&"nobody@example.org".parse().unwrap()).await;
+    let nobody = site.scripts.list(&root(), &"nobody@example.org".parse().unwrap()).await;
     assert!(matches!(nobody, Err(ScriptsError::Forbidden(_))), "{nobody:?}");
     site.write(Place::Domain("example.org".to_owned()), "active", "theirs").await;
     site.activate("").await.unwrap();
     let written = site.directory.settings(&Place::Account(site.ann.clone())).await.unwrap();
     assert_eq!(value_at(&written, Layer::Account, "active"), Some(Value::from("")), "off, not unset");
+}
+
+/// Everything that is read or written takes the right to: the owner's, or an administrator's.
+#[tokio::test]
+async fn nobody_reads_what_is_not_theirs() {
+    let site = Site::new().await;
+    site.put("a", "keep;").await.unwrap();
+    site.apply(Change::AddDomain { name: "example.net".to_owned() }).await;
+    let (user, other) = (site.account("eve@example.org").await, site.account("admin@example.net").await);
+    let (domain, system) = (site.account("admin@example.org").await, site.account("root@example.net").await);
+    site.grant("admin@example.net", Some("example.net")).await;
+    site.grant("admin@example.org", Some("example.org")).await;
+    site.grant("root@example.net", None).await;
+    let actors = [(&site.actor, true), (&user, false), (&other, false), (&domain, true), (&system, true)];
+    for (actor, expect) in actors.into_iter().chain([(&root(), true)]) {
+        let (scripts, ann, a) = (&site.scripts, &site.ann, name("a"));
+        let done = [
+            scripts.list(actor, ann).await.map(drop),
+            scripts.get(actor, ann, &a).await.map(drop),
+            scripts.check(actor, ann, "keep;").await.map(drop),
+            scripts.has_space(actor, ann, &a, 1).await,
+            scripts.max_redirects(actor, ann).await.map(drop),
+            scripts.put(actor, ann, &a, "keep;").await.map(drop),
+            scripts.activate(actor, ann, None).await.map(drop),
+            scripts.rename(actor, ann, &a, &name("b")).await,
+            scripts.rename(actor, ann, &name("b"), &a).await,
+        ];
+        for (place, done) in done.into_iter().enumerate() {
+            let is_refused =
+                matches!(&done, Err(ScriptsError::Forbidden(why)) if why.contains("another person's"));
+            assert!(if expect { done.is_ok() } else { is_refused }, "{actor:?} {place}: {done:?}");
+        }
+    }
+    // The log names who really did it, not whose account it is.
+    site.scripts.put(&domain, &site.ann, &name("c"), "keep;").await.unwrap();
+    let log = site.directory.changes(0, 1000).await.unwrap();
+    assert_eq!(log.last().map(|row| row.actor.as_str()), Some("admin@example.org"));
+    // Rights end at once, also of somebody who is at it.
+    let suspend = |address: &str| Change::SetStatus {
+        subject: Subject::Account(address.parse().unwrap()),
+        status: Status::Suspended,
+    };
+    site.apply(Change::RemoveGrant { account: "root@example.net".parse().unwrap(), domain: None }).await;
+    site.apply(suspend("admin@example.org")).await;
+    site.apply(suspend("ann@example.org")).await;
+    for actor in [&domain, &system, &site.actor] {
+        let refused = site.scripts.list(actor, &site.ann).await;
+        assert!(matches!(refused, Err(ScriptsError::Forbidden(_))), "{actor:?}: {refused:?}");
+    }
 }
 
 /// Two mail programs and an administrator: nobody's script is lost.

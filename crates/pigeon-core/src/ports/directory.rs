@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::address::Address;
 use crate::directory::{Account, Alias, Change, Domain, Entry, Id, LoggedChange, Lookup, Place, Role, Scope};
-use crate::rights::Actor;
+use crate::rights::{Actor, Authority};
 use crate::setting::Setting;
 
 /// Why the directory gave no answer, or refused a change.
@@ -107,6 +107,8 @@ pub trait Administration: Directory {
     ) -> Result<Vec<(Address, Option<String>)>, DirectoryError>;
     /// The account of that address, removed ones included.
     async fn account(&self, address: &Address) -> Result<Account, DirectoryError>;
+    /// What an actor may do at this moment; whoever may change nothing any more is refused.
+    async fn authority(&self, actor: &Actor) -> Result<Authority, DirectoryError>;
     /// The roles of an account.
     async fn roles(&self, account: &Id) -> Result<Vec<Role>, DirectoryError>;
     /// The settings written at a place, by name.

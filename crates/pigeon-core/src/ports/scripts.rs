@@ -82,7 +82,7 @@ pub enum ScriptsError {
     /// Others changed the scripts again and again meanwhile.
     #[error("others change these scripts at the same time: try again")]
     Busy,
-    /// The person may not change it, or there is no such account any more.
+    /// The person may not do this, or there is no such account any more.
     #[error("{0}")]
     Forbidden(String),
     /// There is no script of that name.
@@ -102,14 +102,15 @@ pub enum ScriptsError {
     Invalid(String),
 }
 
-/// What people do with the scripts of an account. Whoever changes them acts with their own rights.
+/// What people do with the scripts of an account. Whoever reads or changes them does so with their own rights: the
+/// owner, and administrators whose grants reach the account.
 #[async_trait]
 pub trait Scripts: Send + Sync {
     /// The scripts of an account, by name.
-    async fn list(&self, owner: &Address) -> Result<Vec<ScriptEntry>, ScriptsError>;
+    async fn list(&self, actor: &Actor, owner: &Address) -> Result<Vec<ScriptEntry>, ScriptsError>;
 
     /// The text of a script.
-    async fn get(&self, owner: &Address, name: &ScriptName) -> Result<String, ScriptsError>;
+    async fn get(&self, actor: &Actor, owner: &Address, name: &ScriptName) -> Result<String, ScriptsError>;
 
     /// Keeps a script, in the place of one of that name, if it is right. Returns what the person should know.
     async fn put(
@@ -121,7 +122,7 @@ pub trait Scripts: Send + Sync {
     ) -> Result<Vec<String>, ScriptsError>;
 
     /// Whether a script would be taken, without keeping it. Returns what the person should know.
-    async fn check(&self, owner: &Address, source: &str) -> Result<Vec<String>, ScriptsError>;
+    async fn check(&self, actor: &Actor, owner: &Address, source: &str) -> Result<Vec<String>, ScriptsError>;
 
     /// Makes a script the one that runs, or none. Returns what the person should know.
     async fn activate(
@@ -144,10 +145,16 @@ pub trait Scripts: Send + Sync {
     ) -> Result<(), ScriptsError>;
 
     /// Whether there is room for a script of that length under that name.
-    async fn has_space(&self, owner: &Address, name: &ScriptName, octets: u64) -> Result<(), ScriptsError>;
+    async fn has_space(
+        &self,
+        actor: &Actor,
+        owner: &Address,
+        name: &ScriptName,
+        octets: u64,
+    ) -> Result<(), ScriptsError>;
 
     /// How many redirects the scripts of an account may make for one message; none: there is no limit.
-    async fn max_redirects(&self, owner: &Address) -> Result<Option<u64>, ScriptsError>;
+    async fn max_redirects(&self, actor: &Actor, owner: &Address) -> Result<Option<u64>, ScriptsError>;
 }
 
 #[cfg(test)]

@@ -221,3 +221,16 @@ fn saslname(text: &str) -> Result<String, SaslError> {
     }
     Ok(name)
 }
+
+/// What a client that knows the password proves it with (RFC 5802 §3): tests play such a client.
+#[cfg(test)]
+pub(super) fn client_proof(password: &str, challenge: &str, messages: &str) -> String {
+    let mut attributes = challenge.split(',').skip(1).map(|attribute| &attribute[2..]);
+    let salt = BASE64.decode(attributes.next().unwrap().as_bytes()).unwrap();
+    let salted = pbkdf2(password.as_bytes(), &salt, attributes.next().unwrap().parse().unwrap());
+    let mut proof = hmac(&salted, &[b"Client Key"]);
+    let stored_key = Sha256::digest(proof);
+    let signature = hmac(&stored_key, &[messages.as_bytes()]);
+    proof.iter_mut().zip(signature).for_each(|(key, octet)| *key ^= octet);
+    BASE64.encode(&proof)
+}

@@ -30,6 +30,20 @@ impl Authenticator for Users {
         let keys = ScramKeys::derive("pencil", &salt, 4096);
         Ok(ScramAccount { keys, holder: (login == "user").then(identity) })
     }
+
+    async fn account_to_act_for(&self, actor: &Identity, acts_as: &str) -> Result<Identity, LoginError> {
+        assert_eq!(*actor, identity(), "whoever asks has shown who they are");
+        match acts_as {
+            "ann@example.org" => Ok(ann()),
+            "down@example.org" => Err(LoginError::Unavailable("it is down".to_owned())),
+            _ => Err(LoginError::MayNotAct(actor.address.clone())),
+        }
+    }
+}
+
+/// Whom `user` may act for.
+fn ann() -> Identity {
+    Identity { account: Id("2".to_owned()), address: "ann@example.org".parse().unwrap() }
 }
 
 /// RFC 7677 §3
@@ -45,16 +59,16 @@ fn converse(
     mechanism: Mechanism,
     exporter: Option<&[u8]>,
     responses: &[&str],
-) -> Result<(Vec<String>, Option<Identity>), SaslError> {
+) -> Result<(Vec<String>, Option<Login>), SaslError> {
     let mut exchange = Exchange::new(mechanism, SERVER_NONCE.to_owned(), exporter.map(<[u8]>::to_vec));
     let (mut said, mut who) = (Vec::new(), None);
     for response in responses {
         let step = exchange.respond(&Users, response.as_bytes()).now_or_never().unwrap()?;
         match step {
             Step::Challenge(challenge) => said.push(String::from_utf8(challenge).unwrap()),
-            Step::Done(identity, last) => {
+            Step::Done(login, last) => {
                 said.extend(last.map(|last| String::from_utf8(last).unwrap()));
-                who = Some(identity);
+                who = Some(login);
             }
         }
     }
@@ -65,7 +79,7 @@ fn converse(
 fn the_example_of_the_rfc_succeeds() {
     let (said, who) = converse(Mechanism::ScramSha256, None, &[FIRST, LAST]).unwrap();
     assert_eq!(said, [CHALLENGE, SUCCESS]);
-    assert_eq!(who, Some(identity()));
+    assert_eq!(who, Some(Login::own(identity())));
 }
 
 #[test]
@@ -75,19 +89,42 @@ fn nobody_else_is_let_in() {
     assert_eq!(converse(Mechanism::ScramSha256, None, &[&ghost, LAST]), refused);
     let wrong = LAST.replace("p=dH", "p=dX");
     assert_eq!(converse(Mechanism::ScramSha256, None, &[FIRST, &wrong]), refused);
-    let other = FIRST.replace("n,,", "n,a=ann@example.org,");
-    assert_eq!(converse(Mechanism::ScramSha256, None, &[&other]), refused);
     assert_eq!(converse(Mechanism::Plain, None, &["\0user\0wrong"]), refused);
-    assert_eq!(converse(Mechanism::Plain, None, &["ann\0user\0pencil"]), refused);
+    // Whoever has not shown who they are does not learn whom they could act for.
+    assert_eq!(converse(Mechanism::Plain, None, &["ann@example.org\0user\0wrong"]), refused);
     let unknown = converse(Mechanism::Plain, None, &["\0down\0pencil"]).unwrap_err();
     assert!(matches!(unknown, SaslError::Login(LoginError::Unavailable(_))));
+}
+
+/// A login of SCRAM with an authorization identity, by a client that knows the password.
+fn scram_as(acts_as: &str) -> Result<(Vec<String>, Option<Login>), SaslError> {
+    let header = format!("n,a={acts_as},");
+    let first = FIRST.replace("n,,", &header);
+    let without_proof = format!("c={},{}", BASE64.encode(header.as_bytes()), &CHALLENGE[..52]);
+    let messages = format!("{},{CHALLENGE},{without_proof}", &FIRST[3..]);
+    let last = format!("{without_proof},p={}", scram::client_proof("pencil", CHALLENGE, &messages));
+    converse(Mechanism::ScramSha256, None, &[&first, &last])
+}
+
+#[test]
+fn whoever_may_acts_for_another() {
+    let acting = Login { actor: identity(), owner: ann() };
+    let done = converse(Mechanism::Plain, None, &["ann@example.org\0user\0pencil"]);
+    assert_eq!(done, Ok((vec![], Some(acting.clone()))));
+    assert_eq!(scram_as("ann@example.org").unwrap().1, Some(acting));
+    assert_eq!(scram_as("USER").unwrap().1, Some(Login::own(identity())));
+    let refused = Err(SaslError::Login(LoginError::MayNotAct(identity().address)));
+    assert_eq!(converse(Mechanism::Plain, None, &["eve@example.org\0user\0pencil"]), refused);
+    assert_eq!(scram_as("eve@example.org"), refused);
+    let unknown = scram_as("down@example.org").unwrap_err();
+    assert!(matches!(unknown, SaslError::Login(LoginError::Unavailable(_))), "{unknown}");
 }
 
 #[test]
 fn plain_takes_a_name_and_a_password() {
     for response in ["\0user\0pencil", "user\0user\0pencil"] {
         let done = converse(Mechanism::Plain, None, &[response]).unwrap();
-        assert_eq!(done, (vec![], Some(identity())), "{response:?}");
+        assert_eq!(done, (vec![], Some(Login::own(identity()))), "{response:?}");
     }
     for response in ["", "user", "\0user", "\0user\0", "\0\0pencil", "\0user\0pencil\0", "\0user\0pen\0cil"] {
         let error = converse(Mechanism::Plain, None, &[response]).unwrap_err();

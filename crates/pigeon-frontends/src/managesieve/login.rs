@@ -1,7 +1,7 @@
 //! Logging in: which mechanisms are offered when, and one exchange on the wire (RFC 5804 §2.1).
 
 use data_encoding::BASE64;
-use pigeon_core::ports::authenticator::LoginError;
+use pigeon_core::ports::authenticator::{Login, LoginError};
 use pigeon_core::sasl::{Exchange, Mechanism, SaslError, Step as SaslStep};
 use rustls::crypto::aws_lc_rs;
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ const NO_MECHANISM: Refusal = Refusal::plain("The mechanism is not offered");
 const NOT_BASE64: Refusal = Refusal::plain("The response is not base64");
 const GIVEN_UP: Refusal = Refusal::plain("The login was given up");
 const REFUSED: Refusal = Refusal::plain("The name or the password is wrong");
+const MAY_NOT_ACT: Refusal = Refusal::plain("You may not act for that account");
 const UNAVAILABLE: Refusal = Refusal::coded(Code::TryLater, "Nobody can be let in now, try again later");
 /// Mechanisms that some clients still try, and that keep no password safe.
 const WEAK: [&str; 5] = ["CRAM-MD5", "DIGEST-MD5", "NTLM", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"];
@@ -35,7 +36,7 @@ pub(super) struct Secured {
 impl Session {
     /// The mechanisms on offer at this moment.
     pub(super) fn mechanisms(&self) -> String {
-        if self.identity.is_some() {
+        if self.login.is_some() {
             return String::new();
         }
         let mut names = Vec::new();
@@ -109,8 +110,8 @@ impl Session {
                 self.exchange = Some(exchange);
                 Step::Continue
             }
-            Ok(SaslStep::Done(identity, last)) => {
-                info!("{}: {} has logged in for ManageSieve", self.peer, identity.address);
+            Ok(SaslStep::Done(login, last)) => {
+                self.greet(&login);
                 match last {
                     // RFC 5804 §1.3: SASL carries what goes with the success.
                     Some(last) => {
@@ -119,17 +120,28 @@ impl Session {
                     None => replies.ok("You are logged in"),
                 }
                 // Where it cannot be asked, no limit is told; the first command about scripts says why.
+                let (actor, owner) = (login.actor(), &login.owner.address);
                 self.max_redirects =
-                    self.server.scripts.max_redirects(&identity.address).await.unwrap_or_default();
-                self.identity = Some(identity);
+                    self.server.scripts.max_redirects(&actor, owner).await.unwrap_or_default();
+                self.login = Some(login);
                 self.failures = 0;
                 Step::Continue
             }
-            Err(error) => self.failed(&error, exchange.login().unwrap_or_default(), replies),
+            Err(error) => self.failed(&error, &exchange, replies),
         }
     }
 
-    fn failed(&mut self, error: &SaslError, login: &str, replies: &mut Replies) -> Step {
+    fn greet(&self, Login { actor, owner }: &Login) {
+        let (peer, actor, owner) = (self.peer, &actor.address, &owner.address);
+        if actor == owner {
+            info!("{peer}: {actor} has logged in for ManageSieve");
+        } else {
+            info!("{peer}: {actor} has logged in for ManageSieve, to act for {owner}");
+        }
+    }
+
+    fn failed(&mut self, error: &SaslError, exchange: &Exchange, replies: &mut Replies) -> Step {
+        let login = exchange.login().unwrap_or_default();
         match error {
             SaslError::Login(LoginError::Unavailable(what)) => {
                 warn!("{}: nobody can be let in for ManageSieve: {what}", self.peer);
@@ -139,6 +151,11 @@ impl Session {
             SaslError::Login(LoginError::Refused) => {
                 info!("{}: a login for ManageSieve as {} is refused", self.peer, login.escape_debug());
                 replies.refuse(&REFUSED);
+            }
+            SaslError::Login(LoginError::MayNotAct(actor)) => {
+                let acts_as = exchange.acts_as().escape_debug();
+                info!("{}: {actor} may not act for {acts_as}: a login for ManageSieve is refused", self.peer);
+                replies.refuse(&MAY_NOT_ACT);
             }
             SaslError::Malformed(what) => {
                 debug!("{}: {what}", self.peer);

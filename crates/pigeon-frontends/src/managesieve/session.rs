@@ -6,9 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pigeon_core::ports::authenticator::Identity;
+use pigeon_core::ports::authenticator::Login;
 use pigeon_core::ports::scripts::{ScriptName, ScriptQuota, ScriptsError};
-use pigeon_core::rights::Actor;
 use pigeon_core::sasl::Exchange;
 use tracing::{debug, warn};
 
@@ -66,7 +65,7 @@ pub(super) struct Session {
     pub(super) peer: Peer,
     pub(super) visit: Visit,
     pub(super) secured: Option<Secured>,
-    pub(super) identity: Option<Identity>,
+    pub(super) login: Option<Login>,
     pub(super) exchange: Option<Exchange>,
     /// How many redirects the account's scripts may make.
     pub(super) max_redirects: Option<u64>,
@@ -76,8 +75,8 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(server: Arc<ManageSieve>, peer: Peer, visit: Visit) -> Self {
-        let (secured, identity, exchange, max_redirects) = (None, None, None, None);
-        Self { server, peer, visit, secured, identity, exchange, max_redirects, failures: 0, errors: 0 }
+        let (secured, login, exchange, max_redirects) = (None, None, None, None);
+        Self { server, peer, visit, secured, login, exchange, max_redirects, failures: 0, errors: 0 }
     }
 
     pub(super) fn server(&self) -> &ManageSieve {
@@ -85,7 +84,7 @@ impl Session {
     }
 
     pub(super) fn is_logged_in(&self) -> bool {
-        self.identity.is_some()
+        self.login.is_some()
     }
 
     /// The capabilities (RFC 5804 §1.7), which are the greeting, too.
@@ -105,15 +104,15 @@ impl Session {
             replies.line(&["MAXREDIRECTS", &redirects.to_string()], None);
         }
         replies.line(&["UNAUTHENTICATE"], None);
-        if let Some(identity) = &self.identity {
-            replies.line(&["OWNER", &identity.address.to_string()], None);
+        if let Some(login) = &self.login {
+            replies.line(&["OWNER", &login.owner.address.to_string()], None);
         }
         replies.line(&["VERSION", "1.0"], None);
         replies.ok(text);
     }
 
     fn may_start_tls(&self) -> bool {
-        self.server.certificate.is_some() && self.secured.is_none() && self.identity.is_none()
+        self.server.certificate.is_some() && self.secured.is_none() && self.login.is_none()
     }
 
     /// TLS is active: what was said before is forgotten, and the capabilities are told anew (RFC 5804 §2.2).
@@ -142,11 +141,11 @@ impl Session {
 
     /// What is done with a literal of that many octets behind these words. Asked before any of it is read.
     pub(super) async fn judge_literal(&self, words: &[Word], octets: u64) -> Verdict {
-        let script = match &self.identity {
-            Some(identity) => Command::awaits_script(words).map(|name| (identity, name)),
+        let script = match &self.login {
+            Some(login) => Command::awaits_script(words).map(|name| (login, name)),
             None => None,
         };
-        let Some((identity, name)) = script else {
+        let Some((login, name)) = script else {
             return match octets {
                 0..=STRING_OCTETS => Verdict::Keep,
                 _ => Verdict::Close(STRING_TOO_LONG),
@@ -160,7 +159,7 @@ impl Session {
         }
         let Some(name) = name else { return Verdict::Keep };
         // Whatever else is wrong is said when the command is whole.
-        match self.server.scripts.has_space(&identity.address, &name, octets).await {
+        match self.server.scripts.has_space(&login.actor(), &login.owner.address, &name, octets).await {
             Err(ScriptsError::Quota(ScriptQuota::Octets(_))) => Verdict::Skip(SCRIPT_TOO_LONG),
             _ => Verdict::Keep,
         }
@@ -194,25 +193,25 @@ impl Session {
                 replies.ok("Bye");
                 return Ok(Step::Close);
             }
-            Command::StartTls if self.identity.is_some() => return Err(NOT_NOW),
+            Command::StartTls if self.login.is_some() => return Err(NOT_NOW),
             Command::StartTls if self.secured.is_some() => return Err(HAS_TLS),
             Command::StartTls if self.server.certificate.is_none() => return Err(NO_TLS),
             Command::StartTls => {
                 replies.ok("Begin TLS now");
                 return Ok(Step::StartTls);
             }
-            Command::Authenticate { .. } if self.identity.is_some() => return Err(LOGGED_IN),
+            Command::Authenticate { .. } if self.login.is_some() => return Err(LOGGED_IN),
             Command::Authenticate { mechanism, initial } => {
                 return self.authenticate(&mechanism, initial, replies).await;
             }
             command => {
-                let Some(identity) = self.identity.clone() else { return Err(LOG_IN) };
+                let Some(login) = self.login.clone() else { return Err(LOG_IN) };
                 self.errors = 0;
                 if command == Command::Unauthenticate {
                     // RFC 5804 §2.14
-                    (self.identity, self.max_redirects) = (None, None);
+                    (self.login, self.max_redirects) = (None, None);
                     replies.ok("You are logged out");
-                } else if let Err(error) = self.scripts(&identity, command, replies).await {
+                } else if let Err(error) = self.scripts(&login, command, replies).await {
                     self.explain(&error, replies);
                 }
             }
@@ -222,12 +221,11 @@ impl Session {
 
     async fn scripts(
         &self,
-        identity: &Identity,
+        login: &Login,
         command: Command,
         replies: &mut Replies,
     ) -> Result<(), ScriptsError> {
-        let (scripts, owner) = (&*self.server.scripts, &identity.address);
-        let actor = Actor::Account(identity.account.clone());
+        let (scripts, actor, owner) = (&*self.server.scripts, login.actor(), &login.owner.address);
         match command {
             Command::HaveSpace { name, octets } => {
                 let name = script_name(&name)?;
@@ -235,7 +233,7 @@ impl Session {
                 if octets > limit {
                     return Err(ScriptQuota::Octets(limit).into());
                 }
-                scripts.has_space(owner, &name, octets).await?;
+                scripts.has_space(&actor, owner, &name, octets).await?;
                 replies.ok("There is room");
             }
             Command::PutScript { name, source } => {
@@ -244,16 +242,16 @@ impl Session {
             }
             Command::CheckScript { source } => {
                 let source = self.source(source)?;
-                say(&scripts.check(owner, &source).await?, "The script is right", replies);
+                say(&scripts.check(&actor, owner, &source).await?, "The script is right", replies);
             }
             Command::ListScripts => {
-                for script in scripts.list(owner).await? {
+                for script in scripts.list(&actor, owner).await? {
                     replies.line(&[script.name.as_str()], script.is_active.then_some("ACTIVE"));
                 }
                 replies.ok("These are the scripts");
             }
             Command::GetScript { name } => {
-                let source = scripts.get(owner, &script_name(&name)?).await?;
+                let source = scripts.get(&actor, owner, &script_name(&name)?).await?;
                 replies.literal(source.as_bytes());
                 replies.ok("This is the script");
             }

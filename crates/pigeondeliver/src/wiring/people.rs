@@ -21,7 +21,8 @@ impl Site {
         let directory = Arc::clone(&self.directory) as Arc<dyn Directory>;
         let state = Arc::clone(&self.state) as Arc<dyn State>;
         let clock = Arc::clone(&self.catalogue.tools().clock);
-        Arc::new(DirectoryAuthenticator::new(directory, state, clock))
+        let grants = Arc::clone(&self.directory);
+        Arc::new(DirectoryAuthenticator::new(directory, state, clock).with_grants(grants))
     }
 
     /// The Sieve scripts of accounts.

@@ -18,7 +18,8 @@ pub(crate) const PASSWORD: &str = "secret";
 const MAX_SCRIPTS: u64 = 3;
 const MAX_OCTETS: u64 = 100;
 
-/// Ann's scripts, and who may log in: `ann@` by password and SCRAM; for `down@` the directory does not answer.
+/// Ann's scripts, and who may log in: `ann@` by password and SCRAM, and `admin@`, who acts for `bob@`; for `down@` the
+/// directory does not answer.
 #[derive(Default)]
 pub(crate) struct Desk {
     scripts: Mutex<(BTreeMap<String, String>, String)>,
@@ -50,7 +51,7 @@ fn identity(login: &str) -> Identity {
 impl Authenticator for Desk {
     async fn check_password(&self, login: &str, password: &str) -> Result<Identity, LoginError> {
         match login {
-            "ann@example.org" if password == PASSWORD => Ok(identity(login)),
+            "ann@example.org" | "admin@example.org" if password == PASSWORD => Ok(identity(login)),
             "down@example.org" => Err(LoginError::Unavailable("it is down".into())),
             _ => Err(LoginError::Refused),
         }
@@ -62,6 +63,22 @@ impl Authenticator for Desk {
             "down@example.org" => Err(LoginError::Unavailable("it is down".into())),
             _ => Ok(ScramAccount { keys, holder: (login == "ann@example.org").then(|| identity(login)) }),
         }
+    }
+
+    async fn account_to_act_for(&self, actor: &Identity, acts_as: &str) -> Result<Identity, LoginError> {
+        match acts_as {
+            "bob@example.org" if actor.address.local() == "admin" => Ok(identity(acts_as)),
+            "down@example.org" => Err(LoginError::Unavailable("it is down".into())),
+            _ => Err(LoginError::MayNotAct(actor.address.clone())),
+        }
+    }
+}
+
+/// Who acts for an account in these tests.
+fn acting_for(owner: &Address) -> &str {
+    match owner.local() {
+        "bob" => "admin@example.org",
+        _ => "ann@example.org",
     }
 }
 
@@ -82,7 +99,8 @@ fn compile(source: &str) -> Result<Vec<String>, ScriptsError> {
 
 #[async_trait]
 impl Scripts for Desk {
-    async fn list(&self, _owner: &Address) -> Result<Vec<ScriptEntry>, ScriptsError> {
+    async fn list(&self, actor: &Actor, owner: &Address) -> Result<Vec<ScriptEntry>, ScriptsError> {
+        assert_eq!(*actor, Actor::Account(Id(acting_for(owner).to_owned())), "who acts for {owner}");
         Ok(self.with(|scripts, active| {
             let entry = |(name, source): (&String, &String)| ScriptEntry {
                 name: name.parse().unwrap(),
@@ -93,7 +111,7 @@ impl Scripts for Desk {
         }))
     }
 
-    async fn get(&self, _owner: &Address, name: &ScriptName) -> Result<String, ScriptsError> {
+    async fn get(&self, _actor: &Actor, _owner: &Address, name: &ScriptName) -> Result<String, ScriptsError> {
         if name.as_str() == "down" {
             return Err(ScriptsError::Unavailable("sqlite:/secret/path is down".into()));
         }
@@ -108,8 +126,8 @@ impl Scripts for Desk {
         name: &ScriptName,
         source: &str,
     ) -> Result<Vec<String>, ScriptsError> {
-        assert_eq!(*actor, Actor::Account(Id(owner.to_string())), "everybody acts for themselves");
-        self.has_space(owner, name, source.len() as u64).await?;
+        assert_eq!(*actor, Actor::Account(Id(acting_for(owner).to_owned())), "who acts for {owner}");
+        self.has_space(actor, owner, name, source.len() as u64).await?;
         match name.as_str() {
             "pinned" => return Err(ScriptsError::Forbidden("this setting is pinned".into())),
             "busy" => return Err(ScriptsError::Busy),
@@ -120,25 +138,30 @@ impl Scripts for Desk {
         Ok(warnings)
     }
 
-    async fn check(&self, _owner: &Address, source: &str) -> Result<Vec<String>, ScriptsError> {
+    async fn check(
+        &self,
+        _actor: &Actor,
+        _owner: &Address,
+        source: &str,
+    ) -> Result<Vec<String>, ScriptsError> {
         compile(source)
     }
 
     async fn activate(
         &self,
-        _actor: &Actor,
+        actor: &Actor,
         owner: &Address,
         name: Option<&ScriptName>,
     ) -> Result<Vec<String>, ScriptsError> {
         if let Some(name) = name {
-            self.get(owner, name).await?;
+            self.get(actor, owner, name).await?;
         }
         self.with(|_, active| *active = name.map(ToString::to_string).unwrap_or_default());
         Ok(Vec::new())
     }
 
-    async fn delete(&self, _actor: &Actor, owner: &Address, name: &ScriptName) -> Result<(), ScriptsError> {
-        self.get(owner, name).await?;
+    async fn delete(&self, actor: &Actor, owner: &Address, name: &ScriptName) -> Result<(), ScriptsError> {
+        self.get(actor, owner, name).await?;
         if self.with(|_, active| *active == name.as_str()) {
             return Err(ScriptsError::Active(name.clone()));
         }
@@ -148,13 +171,13 @@ impl Scripts for Desk {
 
     async fn rename(
         &self,
-        _actor: &Actor,
+        actor: &Actor,
         owner: &Address,
         from: &ScriptName,
         to: &ScriptName,
     ) -> Result<(), ScriptsError> {
-        let source = self.get(owner, from).await?;
-        if self.get(owner, to).await.is_ok() {
+        let source = self.get(actor, owner, from).await?;
+        if self.get(actor, owner, to).await.is_ok() {
             return Err(ScriptsError::Exists(to.clone()));
         }
         self.with(|scripts, _| {
@@ -164,7 +187,13 @@ impl Scripts for Desk {
         Ok(())
     }
 
-    async fn has_space(&self, _owner: &Address, name: &ScriptName, octets: u64) -> Result<(), ScriptsError> {
+    async fn has_space(
+        &self,
+        _actor: &Actor,
+        _owner: &Address,
+        name: &ScriptName,
+        octets: u64,
+    ) -> Result<(), ScriptsError> {
         if octets > MAX_OCTETS {
             return Err(ScriptQuota::Octets(MAX_OCTETS).into());
         }
@@ -177,7 +206,7 @@ impl Scripts for Desk {
         Ok(())
     }
 
-    async fn max_redirects(&self, _owner: &Address) -> Result<Option<u64>, ScriptsError> {
+    async fn max_redirects(&self, _actor: &Actor, _owner: &Address) -> Result<Option<u64>, ScriptsError> {
         Ok(Some(4))
     }
 }

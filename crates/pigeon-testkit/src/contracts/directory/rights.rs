@@ -1,11 +1,13 @@
 //! The right to write.
 
-use pigeon_core::directory::{Change, Role, Status};
+use pigeon_core::directory::{Account, Change, Role, Status};
 use pigeon_core::ports::directory::DirectoryError;
-use pigeon_core::rights::Actor;
+use pigeon_core::rights::{Actor, Authority, Reach};
 use pigeon_core::setting::Pin;
 
-use super::{Site, actor, add_account, add_alias, at, grant, parse, pin, purge, rename, set, status, unset};
+use super::{
+    Site, actor, add_account, add_alias, at, grant, parse, pin, purge, rename, root, set, status, unset,
+};
 
 const HOPS: &str = "trace.max_hops";
 
@@ -55,6 +57,10 @@ fn table() -> Vec<(Change, [bool; 4])> {
     ]
 }
 
+fn account_reach(account: &Account) -> Reach {
+    Reach::Account { account: account.id.clone(), domain: account.domain.clone() }
+}
+
 async fn people(site: &Site) -> [Actor; 4] {
     site.domain("example.org").await;
     site.domain("example.net").await;
@@ -97,6 +103,16 @@ pub(super) async fn everyone_stays_inside_their_grants(site: &Site) {
         before,
         "a refusal left a trace"
     );
+    let reach = account_reach(&site.directory.account(&parse("ann@example.org")).await.expect("ann"));
+    let held = [Some(Pin::System), Some(Pin::Domain), None, Some(Pin::None)];
+    for (person, held) in people.iter().zip(held) {
+        assert_eq!(
+            site.directory.authority(person).await.expect("an authority").at(&reach),
+            held,
+            "{person:?}"
+        );
+    }
+    assert_eq!(site.directory.authority(&root()).await.expect("the system's"), Authority::system());
     for place in ["system", "example.org", "ann@example.org"] {
         let place = at(place);
         site.try_as(&people[0], set(place.clone(), HOPS, 5, Pin::None)).await.expect("a setting");
@@ -142,6 +158,8 @@ pub(super) async fn nobody_takes_over_a_stronger_account(site: &Site) {
     let change = || set(at("example.org"), HOPS, 9, Pin::None);
     site.apply(status("admin@example.org", Status::Suspended)).await;
     assert!(matches!(site.try_as(&people[1], change()).await, Err(DirectoryError::Forbidden(_))));
+    let authority = site.directory.authority(&people[1]).await;
+    assert!(matches!(authority, Err(DirectoryError::Forbidden(_))), "{authority:?}");
     site.apply(status("admin@example.org", Status::Removed)).await;
     site.apply(purge("admin@example.org")).await;
     assert!(matches!(site.try_as(&people[1], change()).await, Err(DirectoryError::Forbidden(_))));

@@ -127,7 +127,7 @@ async fn put(global: &Global, args: PutArgs) -> anyhow::Result<()> {
 async fn get(global: &Global, args: ScriptArgs) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
     session.account(&args.address).await?;
-    let source = session.site.scripts().get(&args.address, &args.name).await?;
+    let source = session.site.scripts().get(&session.actor, &args.address, &args.name).await?;
     let document = json!({ "name": args.name, "source": source });
     session.out.print(&document, |out| out.write_all(source.as_bytes()))
 }
@@ -136,7 +136,7 @@ async fn get(global: &Global, args: ScriptArgs) -> anyhow::Result<()> {
 async fn list(global: &Global, args: OwnerArgs) -> anyhow::Result<()> {
     let session = Session::open(global).await?;
     session.account(&args.address).await?;
-    let scripts = session.site.scripts().list(&args.address).await?;
+    let scripts = session.site.scripts().list(&session.actor, &args.address).await?;
     session.out.print(&json!({ "scripts": scripts }), |out| {
         let mut table = Table::new(session.out.paper, &["SCRIPT", "OCTETS", ""]);
         for script in &scripts {

@@ -53,6 +53,24 @@ fn scripts_are_kept_and_given_out() {
     assert!(feed(&mut command, b"keep;").status.success());
 }
 
+/// The owner reads a script, and administrators whose grants reach the account; nobody else does.
+#[test]
+fn reading_takes_the_right_to() {
+    let (bob, admin) = ("bob@example.org", "admin@example.org");
+    let node = Node::new(&[ANN, bob, admin]);
+    node.run(&["grant", "add", admin, "--domain", "example.org"]);
+    assert!(put(&node, "main", "keep;\n", &[]).0);
+    for (actor, expect) in [(ANN, true), (admin, true), (bob, false)] {
+        for command in [&["sieve", "get", ANN, "main"][..], &["sieve", "list", ANN]] {
+            let output = node.command().args(["--as", actor]).args(command).output().unwrap();
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert_eq!(output.status.success(), expect, "{actor} {command:?}: {said}");
+            assert_eq!(said.contains("another person's account"), !expect, "{said}");
+            assert!(expect || !said.contains("keep;"), "{said}");
+        }
+    }
+}
+
 #[test]
 fn processes_that_put_at_once_lose_nothing() {
     let node = Node::new(&[ANN]);

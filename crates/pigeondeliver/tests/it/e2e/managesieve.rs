@@ -93,12 +93,44 @@ fn sieve_connect_keeps_scripts_over_tls() {
     assert!(node.log().contains(&format!("a login for ManageSieve as {ANN} is refused")), "{}", node.log());
 }
 
+/// An administrator acts for an account under their own password; the log names the administrator.
+#[test]
+fn administrators_act_for_others() {
+    let Some(_) = or_skip(tools::sieve_connect()) else { return };
+    let (node, port) = start();
+    let good = script(&node, "good.sieve", "keep;\n");
+    node.run(&["account", "add", "bob@example.org"]);
+    let upload = ["--authzid", "bob@example.org", "--upload", "--localsieve", &good, "--remotesieve", "main"];
+    let run = || sieve_connect(tools::sieve_connect().unwrap(), &node, &port, &upload);
+    let refused = run();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("may not act for that account"), "{said}");
+    node.run(&["grant", "add", ANN, "--domain", "example.org"]);
+    let done = run();
+    assert!(done.status.success(), "{done:?}\n{}", node.log());
+    assert_eq!(node.run(&["sieve", "get", "bob@example.org", "main"]), "keep;\n");
+    let log = node.run(&["changes"]);
+    let last = log.lines().rfind(|line| line.contains("sieve.scripts")).unwrap_or_default();
+    assert!(last.contains(ANN) && last.contains("bob@example.org"), "{log}");
+    let said = node.log();
+    assert!(
+        said.contains(&format!("{ANN} has logged in for ManageSieve, to act for bob@example.org")),
+        "{said}"
+    );
+    assert!(said.contains(&format!("{ANN} may not act for bob@example.org")), "{said}");
+}
+
 /// Lets gsasl log in as ann: it speaks the mechanism, this function the protocol. Returns the server's last line.
 fn log_in_with_gsasl(port: &Port, password: &str) -> String {
+    act_with_gsasl(port, password, ANN)
+}
+
+/// The same, to act for an account.
+fn act_with_gsasl(port: &Port, password: &str, acts_as: &str) -> String {
     let mut client = tools::gsasl()
         .unwrap()
         .args(["--client", "--quiet", "--no-cb", "--mechanism", "SCRAM-SHA-256"])
-        .args(["--authentication-id", ANN, "--password", password])
+        .args(["--authentication-id", ANN, "--authorization-id", acts_as, "--password", password])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -143,6 +175,12 @@ fn gnu_sasl_logs_in_by_scram() {
     set_password(&node, &["--scheme", "scram-sha-256"]);
     assert!(log_in_with_gsasl(&port, PASSWORD).starts_with("OK (SASL "), "{}", node.log());
     assert_eq!(log_in_with_gsasl(&port, "another word"), refused);
+    let bob = "bob@example.org";
+    node.run(&["account", "add", bob]);
+    assert_eq!(act_with_gsasl(&port, PASSWORD, bob), "NO \"You may not act for that account\"");
+    assert_eq!(act_with_gsasl(&port, "another word", bob), refused);
+    node.run(&["grant", "add", ANN, "--domain", "example.org"]);
+    assert!(act_with_gsasl(&port, PASSWORD, bob).starts_with("OK (SASL "), "{}", node.log());
     node.run(&["account", "password", ANN, "--password-hash", &format!("{{PLAIN}}{PASSWORD}")]);
     assert!(log_in_with_gsasl(&port, PASSWORD).starts_with("OK (SASL "), "{}", node.log());
     node.run(&["account", "suspend", ANN]);
