@@ -57,12 +57,18 @@ impl Shelf {
         self.written_active.as_ref().and_then(Value::as_str).unwrap_or_default()
     }
 
-    fn get(&self, name: &ScriptName) -> Result<&String, ScriptsError> {
-        self.scripts.get(name.as_str()).ok_or_else(|| ScriptsError::NotFound(name.clone()))
+    /// A script of that name, with the name as it was written: by another way than a client's it may be any.
+    fn find(&self, name: &ScriptName) -> Option<(&String, &String)> {
+        let exactly = self.scripts.get_key_value(name.as_str());
+        exactly.or_else(|| self.scripts.iter().find(|(written, _)| is_written(written, name)))
+    }
+
+    fn get(&self, name: &ScriptName) -> Result<(&String, &String), ScriptsError> {
+        self.find(name).ok_or_else(|| ScriptsError::NotFound(name.clone()))
     }
 
     fn is_active(&self, name: &ScriptName) -> bool {
-        self.active() == name.as_str()
+        is_written(self.active(), name)
     }
 
     /// `change` is made only if everything is as it was seen.
@@ -88,7 +94,10 @@ impl Shelf {
     fn activate(&self, name: Option<&ScriptName>) -> Option<Change> {
         let change = match name {
             Some(name) if self.is_active(name) => return None,
-            Some(name) => set(self.place(), "active", name.as_str().into()),
+            Some(name) => {
+                let written = self.find(name).map_or(name.as_str(), |(written, _)| written);
+                set(self.place(), "active", written.into())
+            }
             // Nothing said would leave it to the outer layer.
             None if self.is_active_further_out => set(self.place(), "active", "".into()),
             None if self.written_active.is_none() => return None,
@@ -96,6 +105,12 @@ impl Shelf {
         };
         Some(self.if_unchanged(change))
     }
+}
+
+/// Whether this is that name, perhaps with letters composed in another way.
+fn is_written(written: &str, name: &ScriptName) -> bool {
+    written == name.as_str()
+        || !written.is_ascii() && written.parse::<ScriptName>().is_ok_and(|written| written == *name)
 }
 
 fn key(key: &str) -> SettingName {
@@ -188,7 +203,7 @@ impl DirectoryScripts {
         if let Some(limit) = self.limit(shelf, "max_script_size").filter(|limit| octets > *limit) {
             return Err(ScriptQuota::Octets(limit).into());
         }
-        if name.is_none_or(|name| shelf.scripts.contains_key(name.as_str())) {
+        if name.is_none_or(|name| shelf.find(name).is_some()) {
             return Ok(());
         }
         match self.limit(shelf, "max_scripts") {
@@ -253,7 +268,7 @@ impl Scripts for DirectoryScripts {
     }
 
     async fn get(&self, actor: &Actor, owner: &Address, name: &ScriptName) -> Result<String, ScriptsError> {
-        self.shelf(actor, owner).await?.get(name).cloned()
+        self.shelf(actor, owner).await?.get(name).map(|(_, source)| source.clone())
     }
 
     async fn put(
@@ -268,7 +283,8 @@ impl Scripts for DirectoryScripts {
         let notes = self.edit(actor, owner, |shelf| {
             self.check_space(shelf, Some(name), source.len() as u64)?;
             let mut scripts = shelf.scripts.clone();
-            scripts.insert(name.to_string(), source.to_owned());
+            let written = shelf.find(name).map_or(name.as_str(), |(written, _)| written);
+            scripts.insert(written.to_owned(), source.to_owned());
             Ok(Some(shelf.keep(&scripts)))
         });
         warnings.extend(notes.await?);
@@ -302,12 +318,12 @@ impl Scripts for DirectoryScripts {
 
     async fn delete(&self, actor: &Actor, owner: &Address, name: &ScriptName) -> Result<(), ScriptsError> {
         let notes = self.edit(actor, owner, |shelf| {
-            shelf.get(name)?;
+            let (written, _) = shelf.get(name)?;
             if shelf.is_active(name) {
                 return Err(ScriptsError::Active(name.clone()));
             }
             let mut scripts = shelf.scripts.clone();
-            scripts.remove(name.as_str());
+            scripts.remove(written);
             Ok(Some(shelf.keep(&scripts)))
         });
         notes.await.map(drop)
@@ -324,8 +340,8 @@ impl Scripts for DirectoryScripts {
     ) -> Result<(), ScriptsError> {
         let mut copied = false;
         let notes = self.edit(actor, owner, |shelf| {
-            let source = shelf.get(from)?.clone();
-            if shelf.scripts.contains_key(to.as_str()) {
+            let (written, source) = shelf.get(from)?;
+            if shelf.find(to).is_some() {
                 return Err(ScriptsError::Exists(to.clone()));
             }
             let mut scripts = shelf.scripts.clone();
@@ -333,9 +349,9 @@ impl Scripts for DirectoryScripts {
             if copied {
                 self.check_space(shelf, Some(to), source.len() as u64)?;
             } else {
-                scripts.remove(from.as_str());
+                scripts.remove(written);
             }
-            scripts.insert(to.to_string(), source);
+            scripts.insert(to.to_string(), source.clone());
             Ok(Some(shelf.keep(&scripts)))
         });
         notes.await?;

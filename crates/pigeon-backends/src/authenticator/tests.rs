@@ -140,7 +140,8 @@ async fn grants_say_who_acts_for_whom() {
     };
     apply(status("bob@example.org", Status::Suspended)).await;
     let shared = || Arc::clone(&directory);
-    let alone = DirectoryAuthenticator::new(shared(), Arc::new(MemoryState::default()), clock.clone());
+    let alone =
+        DirectoryAuthenticator::new(shared(), Arc::new(MemoryState::default()), Arc::clone(&clock) as _);
     let granted =
         DirectoryAuthenticator::new(shared(), Arc::new(MemoryState::default()), clock).with_grants(shared());
     let check = async |authenticator: &DirectoryAuthenticator, login: &str, acts_as: &str, expect: bool| {

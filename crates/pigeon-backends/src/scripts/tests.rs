@@ -219,6 +219,35 @@ async fn rights_and_pins_hold() {
     assert_eq!(value_at(&written, Layer::Account, "active"), Some(Value::from("")), "off, not unset");
 }
 
+/// Names that were written by other ways, letters not composed: clients reach them by any spelling.
+#[tokio::test]
+async fn names_written_otherwise_are_found() {
+    let site = Site::new().await;
+    let decomposed = "Bu\u{308}ro";
+    site.write(Place::Account(site.ann.clone()), "scripts", serde_json::json!({ decomposed: "keep;" })).await;
+    assert_eq!(site.list().await, "Büro");
+    assert_eq!(site.scripts.get(&site.actor, &site.ann, &name("Büro")).await.unwrap(), "keep;");
+    site.write(Place::System, "max_scripts", 1).await;
+    site.put("Büro", "stop;").await.unwrap();
+    site.activate("Büro").await.unwrap();
+    assert_eq!(site.list().await, "Büro*");
+    let written = site.directory.settings(&Place::Account(site.ann.clone())).await.unwrap();
+    // The active script is one of the scripts, by the name that stands there.
+    assert_eq!(value_at(&written, Layer::Account, "active"), Some(Value::from(decomposed)));
+    assert_eq!(
+        value_at(&written, Layer::Account, "scripts"),
+        Some(serde_json::json!({ decomposed: "stop;" }))
+    );
+    assert!(matches!(site.delete(decomposed).await, Err(ScriptsError::Active(_))));
+    assert!(matches!(site.rename(decomposed, "Büro").await, Err(ScriptsError::Exists(_))));
+    site.activate("").await.unwrap();
+    site.rename("Büro", "office").await.unwrap();
+    assert_eq!(site.list().await, "office");
+    site.rename("office", decomposed).await.unwrap();
+    site.delete("Büro").await.unwrap();
+    assert_eq!(site.list().await, "");
+}
+
 /// Everything that is read or written takes the right to: the owner's, or an administrator's.
 #[tokio::test]
 async fn nobody_reads_what_is_not_theirs() {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use serde::Serialize;
 use thiserror::Error;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::address::Address;
 use crate::rights::Actor;
@@ -13,7 +14,8 @@ use crate::rights::Actor;
 /// Most characters of a script's name (RFC 5804 §1.6: at least 128 must be allowed).
 pub const MAX_NAME_CHARACTERS: usize = 128;
 
-/// The name of a script: text without control characters (RFC 5804 §1.6).
+/// The name of a script: text without control characters, and as Net-Unicode writes it (RFC 5804 §1.6): names that
+/// look the same are the same, whichever way a client composes their letters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ScriptName(String);
@@ -44,10 +46,15 @@ impl FromStr for ScriptName {
         if text.chars().any(is_bad) {
             return Err("the name of a script has no control characters".to_owned());
         }
+        // RFC 5198 §2: no signature in front, and normalisation form C.
+        if text.starts_with('\u{feff}') {
+            return Err("the name of a script does not begin with a byte order mark".to_owned());
+        }
+        let text: String = text.nfc().collect();
         if text.chars().count() > MAX_NAME_CHARACTERS {
             return Err(format!("the name of a script has at most {MAX_NAME_CHARACTERS} characters"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text))
     }
 }
 
@@ -166,8 +173,32 @@ mod tests {
         for text in ["a", "spam & ham", "Büro", "../x", "\"q\"", &"ü".repeat(128)] {
             assert_eq!(text.parse::<ScriptName>().unwrap().as_str(), text);
         }
-        for text in ["", "a\nb", "a\0", "a\u{7f}", "a\u{85}", "a\u{2028}b", "a\u{2029}", &"ü".repeat(129)] {
+        for text in [
+            "",
+            "a\nb",
+            "a\0",
+            "a\u{7f}",
+            "a\u{85}",
+            "a\u{2028}b",
+            "a\u{2029}",
+            "\u{feff}a",
+            &"ü".repeat(129),
+        ] {
             assert!(text.parse::<ScriptName>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn names_that_look_the_same_are_the_same() {
+        let check =
+            |text: &str, expect: &str| assert_eq!(text.parse::<ScriptName>().unwrap().as_str(), expect);
+        check("Bu\u{308}ro", "B\u{fc}ro");
+        check("\u{212b}ngstr\u{f6}m", "\u{c5}ngstr\u{f6}m");
+        check("\u{1100}\u{1161}", "\u{ac00}");
+        // Letters of the same look but another meaning stay apart.
+        check("\u{fb01}", "\u{fb01}");
+        // What counts is the name as it is kept.
+        check(&"u\u{308}".repeat(128), &"\u{fc}".repeat(128));
+        assert!("\u{fb2c}".repeat(50).parse::<ScriptName>().is_err(), "each letter becomes three");
     }
 }

@@ -7,12 +7,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::line::{Assembled, Assembler};
+use super::line::{Assembled, Assembler, Word};
 use super::reply::Code;
 use super::session::{Session, Step, Verdict};
 use super::wire::{Event, Wire};
 use super::{ManageSieve, Peer};
 use crate::stop::Stopping;
+
+/// How many octets of answers are kept back at most until a client reads, for commands that come in one packet.
+const UNSENT_OCTETS: usize = 64 * 1024;
 
 /// Whether the conversation goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +73,9 @@ async fn converse(mut connection: Connection) -> io::Result<()> {
 impl Connection {
     /// One command, from its first octet to its answer.
     async fn turn(&mut self) -> io::Result<Flow> {
+        if self.wire.replies.octets().len() > UNSENT_OCTETS {
+            self.wire.flush().await?;
+        }
         let mut deadline = self.deadline();
         let mut was_begun = false;
         loop {
@@ -98,7 +104,7 @@ impl Connection {
                 }
                 // Shutting down, what is there already is not begun any more.
                 _ if self.wire.is_stopping() => return Ok(self.end(Event::Stopping)),
-                Assembled::Command(words) => self.session.take(words, &mut self.wire.replies).await,
+                Assembled::Command(words) => self.take(words).await,
                 Assembled::Refused(refusal) => self.session.take_refused(&refusal, &mut self.wire.replies),
                 Assembled::Broken(refusal) => {
                     self.session.leave(&mut self.wire.replies, refusal.code, refusal.text);
@@ -107,6 +113,15 @@ impl Connection {
             };
             return self.follow(step).await;
         }
+    }
+
+    async fn take(&mut self, words: Vec<Word>) -> Step {
+        let was_logged_in = self.session.is_logged_in();
+        let step = self.session.take(words, &mut self.wire.replies).await;
+        if was_logged_in && !self.session.is_logged_in() {
+            self.login_deadline = Instant::now() + self.session.server().limits.login_time;
+        }
+        step
     }
 
     async fn follow(&mut self, step: Step) -> io::Result<Flow> {

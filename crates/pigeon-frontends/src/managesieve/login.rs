@@ -34,11 +34,9 @@ pub(super) struct Secured {
 }
 
 impl Session {
-    /// The mechanisms on offer at this moment.
+    /// The mechanisms on offer at this moment; behind a login those that it could be made anew with (RFC 5804 §1.7:
+    /// without STARTTLS the list is not empty).
     pub(super) fn mechanisms(&self) -> String {
-        if self.login.is_some() {
-            return String::new();
-        }
         let mut names = Vec::new();
         if self.has_exporter() {
             names.push(Mechanism::ScramSha256Plus.name());

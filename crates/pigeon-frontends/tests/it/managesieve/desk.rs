@@ -1,6 +1,7 @@
 //! Scripts in memory, and a few people: what a ManageSieve server is tested with.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,15 +23,21 @@ const MAX_OCTETS: u64 = 100;
 /// directory does not answer.
 #[derive(Default)]
 pub(crate) struct Desk {
+    /// How many scripts were given out.
+    pub(crate) given: AtomicUsize,
     scripts: Mutex<(BTreeMap<String, String>, String)>,
 }
 
 /// A server over a desk, with limits that tests change.
 pub(crate) fn server(limits: ManageSieveLimits) -> ManageSieve {
-    let desk = Arc::new(Desk::default());
+    server_of(&Arc::default(), limits)
+}
+
+/// A server over this desk.
+pub(crate) fn server_of(desk: &Arc<Desk>, limits: ManageSieveLimits) -> ManageSieve {
     let engine =
         Engine { extensions: vec!["fileinto".into(), "vacation".into()], notify: vec!["mailto".into()] };
-    ManageSieve::new(Arc::clone(&desk) as _, desk, engine, limits)
+    ManageSieve::new(Arc::clone(desk) as _, Arc::clone(desk) as _, engine, limits)
 }
 
 /// Limits without waits.
@@ -83,6 +90,11 @@ fn acting_for(owner: &Address) -> &str {
 }
 
 impl Desk {
+    /// Keeps a script of any size.
+    pub(crate) fn keep(&self, name: &str, source: &str) {
+        self.with(|scripts, _| scripts.insert(name.to_owned(), source.to_owned()));
+    }
+
     fn with<T>(&self, edit: impl FnOnce(&mut BTreeMap<String, String>, &mut String) -> T) -> T {
         let mut kept = self.scripts.lock().unwrap();
         let (scripts, active) = &mut *kept;
@@ -112,6 +124,7 @@ impl Scripts for Desk {
     }
 
     async fn get(&self, _actor: &Actor, _owner: &Address, name: &ScriptName) -> Result<String, ScriptsError> {
+        self.given.fetch_add(1, Ordering::Relaxed);
         if name.as_str() == "down" {
             return Err(ScriptsError::Unavailable("sqlite:/secret/path is down".into()));
         }

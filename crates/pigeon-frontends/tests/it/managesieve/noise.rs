@@ -1,6 +1,7 @@
 //! Clients that send anything, and the same conversation cut into any pieces.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pigeon_frontends::managesieve::{ManageSieveLimits, Peer, serve_stream};
@@ -8,11 +9,14 @@ use pigeon_frontends::stop::Stopping;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::desk::{limits, server};
+use super::desk::{Desk, limits, server, server_of};
+
+/// `\0ann@example.org\0secret`
+const LOGIN: &str = "AUTHENTICATE \"PLAIN\" \"AGFubkBleGFtcGxlLm9yZwBzZWNyZXQ=\"\r\n";
 
 fn scraps() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(vec![
-        "AUTHENTICATE \"PLAIN\" \"AGFubkBleGFtcGxlLm9yZwBzZWNyZXQ=\"\r\n",
+        LOGIN,
         "AUTHENTICATE \"PLAIN\"\r\n",
         "AUTHENTICATE \"SCRAM-SHA-256\" \"eCxhPWIsbj1jLHI9ZA==\"\r\n",
         "\"*\"\r\n",
@@ -72,6 +76,25 @@ fn converse(pieces: Vec<Vec<u8>>) -> Vec<u8> {
         session.await.expect("no panic");
         said
     })
+}
+
+/// Answers do not pile up for a client that asks and asks and reads nothing; it is cut off in the end.
+#[tokio::test]
+async fn who_reads_nothing_is_not_served() {
+    const SCRIPT: usize = 20_000;
+    const UNDER_WAY: usize = 1 << 18;
+    let desk = Arc::new(Desk::default());
+    desk.keep("a", &"x".repeat(SCRIPT));
+    let limits = ManageSieveLimits { command_time: Duration::from_millis(500), ..limits() };
+    let (client, stream) = tokio::io::duplex(UNDER_WAY);
+    let served = Arc::new(server_of(&desk, limits));
+    let session = tokio::spawn(serve_stream(served, stream, Peer(None), Stopping::never()));
+    let (_from_server, mut to_server) = tokio::io::split(client);
+    to_server.write_all(LOGIN.as_bytes()).await.unwrap();
+    to_server.write_all("GETSCRIPT \"a\"\r\n".repeat(5000).as_bytes()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), session).await.expect("it is cut off").unwrap();
+    let answers = desk.given.load(Ordering::Relaxed) * SCRIPT;
+    assert!((UNDER_WAY..UNDER_WAY + 200_000).contains(&answers), "{answers} octets of answers");
 }
 
 proptest! {

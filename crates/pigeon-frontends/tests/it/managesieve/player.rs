@@ -7,6 +7,7 @@
 //! R: octets, sent as they stand       (\r \n \t \0 \\ \xNN are understood in both)
 //! *: the same octets many times: `*: 1000 x`
 //! S: a line of the answer, * is anything
+//! W: wait so many milliseconds
 //! L: log in as ann@example.org
 //! X: the server has hung up
 //! ```
@@ -99,6 +100,11 @@ impl Player {
                 self.send().await;
                 let got = self.answer().await?;
                 if is_like(text, &got) { Ok(()) } else { Err(format!("the server said: {got}")) }
+            }
+            "W:" => {
+                self.send().await;
+                tokio::time::sleep(Duration::from_millis(text.parse().unwrap())).await;
+                Ok(())
             }
             "L:" => {
                 self.unsent.extend_from_slice(format!("{LOGIN}\r\n").as_bytes());
