@@ -100,8 +100,9 @@ fn nobody_else_is_let_in() {
 fn scram_as(acts_as: &str) -> Result<(Vec<String>, Option<Login>), SaslError> {
     let header = format!("n,a={acts_as},");
     let first = FIRST.replace("n,,", &header);
-    let without_proof = format!("c={},{}", BASE64.encode(header.as_bytes()), &CHALLENGE[..52]);
-    let messages = format!("{},{CHALLENGE},{without_proof}", &FIRST[3..]);
+    let without_proof =
+        format!("c={},{}", BASE64.encode(header.as_bytes()), CHALLENGE.split(',').next().unwrap());
+    let messages = format!("{},{CHALLENGE},{without_proof}", FIRST.strip_prefix("n,,").unwrap());
     let last = format!("{without_proof},p={}", scram::client_proof("pencil", CHALLENGE, &messages));
     converse(Mechanism::ScramSha256, None, &[&first, &last])
 }
