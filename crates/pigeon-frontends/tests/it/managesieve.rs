@@ -1,6 +1,6 @@
 //! The ManageSieve server against clients that are scripts, noise, or sockets.
 
-mod desk;
+pub(crate) mod desk;
 mod dialogs;
 mod noise;
 mod player;
