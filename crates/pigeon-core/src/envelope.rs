@@ -15,8 +15,11 @@ pub struct Origin {
     pub helo: Option<String>,
     /// The reverse name of the client, where a trusted peer passed it on.
     pub client_name: Option<String>,
-    /// The address of the client that first spoke to this site, where it is known.
+    /// The address of the client that first spoke to this site, where it is known: a trusted peer passed it on.
     pub client_address: Option<IpAddr>,
+    /// The address of the peer that handed the message over, mostly the MTA; nothing over a Unix socket.
+    #[serde(default)]
+    pub peer_address: Option<IpAddr>,
     /// `LMTP`, `UTF8LMTP` (RFC 6531 §4.3) or nothing for the MDA interface, which adds no Received field.
     pub protocol: Option<&'static str>,
     /// The queue id of the MTA, where it said so.

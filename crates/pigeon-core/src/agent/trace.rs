@@ -87,7 +87,7 @@ fn put_received(top: &mut BytesMut, job: &Job<'_>, trace: &Trace<'_>) {
     // The MDA interface adds none: its MTA on this host has just written one.
     let Some(protocol) = origin.protocol else { return };
     let helo = origin.helo.as_deref().unwrap_or("unknown");
-    let client = match (&origin.client_name, origin.client_address) {
+    let client = match (&origin.client_name, origin.client_address.or(origin.peer_address)) {
         (Some(name), Some(address)) => format!(" ({name} [{address}])"),
         (None, Some(address)) => format!(" ([{address}])"),
         _ => String::new(),

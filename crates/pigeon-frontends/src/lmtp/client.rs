@@ -88,7 +88,7 @@ fn parse_address(value: &str) -> Result<IpAddr, Refusal> {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case("IPV6:") => rest,
         _ => value,
     };
-    bare.parse().map_err(|_| BAD_ATTRIBUTE)
+    bare.parse().map(|address: IpAddr| address.to_canonical()).map_err(|_| BAD_ATTRIBUTE)
 }
 
 /// Makes a name fit for a Received field: what could be read there as something else becomes `?`.
@@ -128,11 +128,14 @@ mod tests {
             queue_id: Some("4Z1".to_owned()),
             protocol: None,
             handed_over_by: Some("mx1".to_owned()),
+            ..Origin::default()
         };
         assert_eq!(got, Ok(expect));
         let got = origin(&["ADDR=IPv6:2001:db8::1 NAME=[UNAVAILABLE] HELO=a(b)"]).unwrap();
         assert_eq!(got.client_address, Some("2001:db8::1".parse().unwrap()));
         assert_eq!((got.client_name, got.helo.as_deref()), (None, Some("a?b?")));
+        let got = origin(&["ADDR=IPV6:::ffff:192.0.2.9"]).unwrap();
+        assert_eq!(got.client_address, Some("192.0.2.9".parse().unwrap()), "an IPv4 address is one");
     }
 
     #[test]

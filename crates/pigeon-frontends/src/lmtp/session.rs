@@ -197,7 +197,7 @@ impl Session {
     fn origin(&self, is_smtputf8: bool) -> Origin {
         let mut origin = Origin {
             helo: self.helo.clone(),
-            client_address: self.peer.address,
+            peer_address: self.peer.address,
             // RFC 6531 §4.3
             protocol: Some(if is_smtputf8 { "UTF8LMTP" } else { "LMTP" }),
             ..Origin::default()

@@ -1,5 +1,6 @@
 //! A whole agent in memory whose recipients end in every possible way, and what was handed to it.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -139,12 +140,14 @@ fn describe(envelope: &Envelope, message: &Message) -> String {
         })
         .collect();
     let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-    let address = origin.client_address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+    let address = |address: Option<IpAddr>| address.map_or_else(|| "-".to_owned(), |known| known.to_string());
     let mut words = vec![format!(
-        "from=<{sender}> to=<{}> helo={} name={} address={address} ident={} with={}",
+        "from=<{sender}> to=<{}> helo={} name={} address={}{} ident={} with={}",
         recipients.join(","),
         shown(&origin.helo),
         shown(&origin.client_name),
+        address(origin.client_address),
+        origin.peer_address.map_or_else(String::new, |known| format!(" peer={known}")),
         shown(&origin.queue_id),
         origin.protocol.unwrap_or("-"),
     )];

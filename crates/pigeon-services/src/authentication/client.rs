@@ -20,11 +20,14 @@ pub(super) struct Client {
 
 /// The client by what the MTA passed on (XFORWARD, XCLIENT), otherwise by the Received fields of `received_by`.
 pub(super) fn find(origin: &Origin, message: &Message, received_by: &[String], relays: &[IpAddr]) -> Client {
-    let is_relay =
-        |address: &IpAddr| address.to_canonical().is_loopback() || relays.contains(&address.to_canonical());
+    let is_relay = |address: &IpAddr| {
+        address.to_canonical().is_loopback()
+            || relays.iter().any(|relay| relay.to_canonical() == address.to_canonical())
+    };
     match origin.client_address {
         Some(address) if !is_relay(&address) => {
-            Client { address: Some(address), helo: origin.helo.clone().unwrap_or_default(), is_own: false }
+            let address = Some(address.to_canonical());
+            Client { address, helo: origin.helo.clone().unwrap_or_default(), is_own: false }
         }
         // A content filter on this host hides the client: without a Received field it is not known.
         _ => received(message, received_by, &is_relay).unwrap_or_default(),
@@ -87,7 +90,8 @@ fn parse(value: &[u8]) -> Option<Hop> {
         Some(Host::IpAddr(address)) => Some(address),
         _ => None,
     };
-    let client = Client { address: received.from_ip.or(from), helo, is_own };
+    let address = received.from_ip.or(from).map(|address| address.to_canonical());
+    let client = Client { address, helo, is_own };
     Some(Hop { by: received.by.as_ref().map(name)?, client })
 }
 
@@ -129,6 +133,12 @@ mod tests {
         check(&[FILTER, RELAY, POSTFIX, FORGED], None, (Some("198.51.100.7"), "mail.example.net", false));
         check(&[FILTER, POSTFIX], Some("127.0.0.1"), (Some("198.51.100.7"), "mail.example.net", false));
         check(&[], Some("127.0.0.1"), (None, "", false));
+        check(&[], Some("::ffff:203.0.113.1"), (Some("203.0.113.1"), "told", false));
+        let mapped = POSTFIX.replace("[198.51.100.7]", "[IPv6:::ffff:198.51.100.7]");
+        check(&[&mapped], None, (Some("198.51.100.7"), "mail.example.net", false));
+        // What a client calls itself is not where it is.
+        let named = POSTFIX.replacen("mail.example.net", "[127.0.0.1]", 1);
+        check(&[&named, FORGED], None, (Some("198.51.100.7"), "127.0.0.1", false));
         check(&[FILTER], None, (Some("127.0.0.1"), "localhost", true));
         check(&[POSTFIX, FORGED], None, (Some("198.51.100.7"), "mail.example.net", false));
     }

@@ -173,8 +173,8 @@ fn senders(settings: &Settings, delivery: &Delivery) -> Vec<Sender> {
     senders
 }
 
-/// The client, as the MTA passed it on, or as `authentication` read it from a trusted Received field.
+/// The client, as `authentication` found it, also behind relays of the site's own, or as the MTA passed it on.
 fn client_of(delivery: &Delivery) -> Option<IpAddr> {
     let told = delivery.fact("auth.client").and_then(Value::as_str).and_then(|text| text.parse().ok());
-    delivery.transaction().origin.client_address.or(told)
+    told.or(delivery.transaction().origin.client_address)
 }
