@@ -4,6 +4,7 @@
 //! From the settings type follow validation, help texts, forms and the reference page.
 
 mod catalogue;
+mod wording;
 
 use std::any::Any;
 use std::future::Future;
@@ -453,7 +454,7 @@ fn defaults_of<T: Default + Serialize>() -> Map<String, Value> {
 }
 
 fn read_as<T: DeserializeOwned>(map: Map<String, Value>) -> Result<T, String> {
-    serde_json::from_value(Value::Object(map)).map_err(|error| error.to_string())
+    serde_json::from_value(Value::Object(map)).map_err(|error| wording::plain(&error.to_string()))
 }
 
 fn rewrite_as<T: DeserializeOwned + Serialize>(map: Map<String, Value>) -> Result<Value, String> {
