@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::{Paper, Table, Tone, moment, printable, size, span};
 
+/// Reasons of more letters stand out of line where lines are not wrapped.
+const LONG_REASON: usize = 60;
+
 /// Writes a receipt as a block of lines.
 ///
 /// # Errors
@@ -86,6 +89,7 @@ fn result(out: &mut dyn Write, outcome: &Outcome, paper: Paper) -> io::Result<()
 
 fn steps(out: &mut dyn Write, steps: &[StepRecord], paper: Paper) -> io::Result<()> {
     let mut table = Table::new(paper, &[]).indented(6);
+    let room = room(steps, paper);
     for step in steps {
         let decision = match step.decision.as_str() {
             "continue" => Tone::Good,
@@ -94,6 +98,11 @@ fn steps(out: &mut dyn Write, steps: &[StepRecord], paper: Paper) -> io::Result<
         };
         let reason = printable(&step.reason);
         let because = printable(&step.because.join("; "));
+        let (reason, because) = match room {
+            // The cell is the last one with something in it, so that it makes no other row longer.
+            Some(room) => (format!("{reason:<room$}  {because}").trim_end().to_owned(), String::new()),
+            None => (reason, because),
+        };
         table.row([
             (step.service.as_str(), Tone::Strong),
             (step.decision.as_str(), decision),
@@ -102,6 +111,14 @@ fn steps(out: &mut dyn Write, steps: &[StepRecord], paper: Paper) -> io::Result<
         ]);
     }
     table.write(out)
+}
+
+/// How wide reasons are where lines are not wrapped and one of them is long: it would push the settings of all steps far
+/// to the right.
+fn room(steps: &[StepRecord], paper: Paper) -> Option<usize> {
+    let lengths = || steps.iter().map(|step| printable(&step.reason).chars().count());
+    let is_ragged = paper.width.is_none() && lengths().any(|length| length > LONG_REASON);
+    is_ragged.then(|| lengths().filter(|length| *length <= LONG_REASON).max().unwrap_or_default())
 }
 
 /// The sign and the colour of an outcome.
@@ -129,6 +146,23 @@ mod tests {
             because: because.iter().map(|text| (*text).to_owned()).collect(),
             duration_us: 10,
         }
+    }
+
+    #[test]
+    fn a_long_reason_pushes_nothing_to_the_right() {
+        let long = "x".repeat(200);
+        let steps = [
+            step("antivirus", "defer", &long, &["antivirus.when_down=defer (default)"]),
+            step("mailbox", "continue", "stored in INBOX", &["mailbox.folder=INBOX (default)"]),
+            step("commit", "continue", "", &[]),
+        ];
+        let mut out = Vec::new();
+        super::steps(&mut out, &steps, Paper::PLAIN).unwrap();
+        let expect = format!(
+            "      antivirus  defer     {long}  antivirus.when_down=defer (default)\n      \
+             mailbox    continue  stored in INBOX  mailbox.folder=INBOX (default)\n      commit     continue\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expect);
     }
 
     fn delivered() -> BranchRecord {
