@@ -32,6 +32,7 @@ use pigeon_core::outcome::Next;
 use pigeon_core::service::{Contradiction, Service, Stage, Tools};
 use serde_json::{Value, json};
 
+use crate::octets::Octets;
 use engine::{Client, Engine, Job, Patience, Servers};
 use judge::{Fate, Finding, Judgement, Listed};
 use rspamd::Rspamd;
@@ -206,7 +207,7 @@ impl Antispam {
         message: Arc<Message>,
     ) -> Result<Learned, Fault> {
         if let Some(limit) = self.largest.filter(|limit| message.size() > *limit) {
-            return Err(Fault::permanent(format!("it is larger than antispam.largest ({limit} octets)")));
+            return Err(Fault::permanent(format!("it is larger than antispam.largest, {}", Octets(limit))));
         }
         let sender = message.field("Return-Path").map(|field| field.value()).unwrap_or_default();
         let recipients = learner.iter().filter(|name| name.contains('@')).cloned().collect();

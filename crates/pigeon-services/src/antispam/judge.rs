@@ -2,6 +2,7 @@
 
 use super::engine::Report;
 use super::settings::{Action, Settings};
+use crate::octets::Octets;
 
 /// How many rules the receipt names.
 const TOP_SYMBOLS: usize = 6;
@@ -70,7 +71,9 @@ impl Judgement {
 pub(super) fn judge(settings: &Settings, finding: &Finding, listed: Option<&Listed>) -> Judgement {
     let (score, mut reason) = match finding {
         Finding::Scanned(report) => (Some(report.score), scored(settings, report)),
-        Finding::TooLarge(limit) => (None, format!("not scanned: larger than {limit} octets")),
+        Finding::TooLarge(limit) => {
+            (None, format!("not scanned: it is larger than antispam.largest, {}", Octets(*limit)))
+        }
         Finding::Down(why) => (None, format!("not scanned: {why}")),
     };
     let mut keys = match finding {
@@ -224,7 +227,7 @@ mod tests {
         assert_eq!(level(600.0), (10, Some(100)));
         let untested = judge(&Settings::default(), &Finding::TooLarge(7), None);
         assert_eq!((untested.level(), untested.percent, untested.is_spam()), (0, None, false));
-        assert_eq!(untested.reason, "not scanned: larger than 7 octets");
+        assert_eq!(untested.reason, "not scanned: it is larger than antispam.largest, 7 octets");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What was decided, written into the mail itself: from this and from where the mail lies now follows what its owner
 //! thinks of it.
 //!
-//! The record is a header field of our own, `X-Pigeon-Spam`. One that came with a message is taken out, so a
-//! sender cannot write it; mail that other systems delivered has none, and teaches nothing.
+//! The record is a header field of our own, `X-Pigeon-Spam`. One that came with a message is taken out; where this service
+//! was off or failed it stays, and who reads it looks whether its `id` is that of the mail's delivery. Mail that other
+//! systems delivered has none, and teaches nothing.
 
 use std::fmt;
 

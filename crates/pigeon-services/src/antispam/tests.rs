@@ -289,7 +289,7 @@ fn values_that_do_harm_are_refused() {
         assert!(if expect.is_empty() { said.is_empty() } else { said.contains(expect) }, "{key}: {said}");
     };
     check("threshold", json!(0), "0.1 to 1000");
-    check("threshold", json!("high"), "invalid type");
+    check("threshold", json!("high"), "must be a number");
     check("reject_above", json!(-1), "0.1 to 1000");
     check("reject_above", Value::Null, "");
     check("folder", json!("inbox"), "another one than INBOX");
@@ -344,7 +344,7 @@ async fn large_messages_pass_without_a_scan() {
     let world = world("rspamd", &[&server.address]);
     world.set("system", "antispam.largest", 50);
     let receipt = mail(&world).await;
-    assert_eq!(reason_of(&receipt, "antispam"), "not scanned: larger than 50 octets");
+    assert_eq!(reason_of(&receipt, "antispam"), "not scanned: it is larger than antispam.largest, 50 octets");
     assert_eq!(because_of(&receipt, "antispam"), ["antispam.largest=50 (system)"]);
     assert!(stored(&world).contains("X-Spam-Status: No, not scanned: too large\n"));
     assert!(server.requests().is_empty());

@@ -1,6 +1,6 @@
 //! `pigeon spam learn --moved`: what people say about their mail by moving it.
 //!
-//! Each mail says what it was taken for at delivery, in a field that no sender can write
+//! Each mail says what it was taken for at delivery, in a field that counts only where delivery wrote it
 //! (`pigeon_services::antispam::record`). That, where the mail lies now and where its receipt says that it was stored
 //! tell what its owner thinks. What was learned is remembered in the State, so nothing is learned twice; and the time
 //! of the last look, so that only mail is looked at whose file was moved, renamed or delivered since.
@@ -196,7 +196,11 @@ impl Student<'_> {
         if record.said(place, learned, None).is_none() {
             return Ok(());
         }
-        let filed = if learned.is_none() { self.was_filed(&start, &record).await? } else { None };
+        let receipt = if learned.is_none() { self.receipt(&start, &record).await? } else { None };
+        if learned.is_none() && receipt.is_none() && !is_of_delivery(&start, &record.id) {
+            return Ok(());
+        }
+        let filed = receipt.and_then(|receipt| stored_in_junk(&receipt, self.account, &self.lesson.settings));
         let Some(class) = record.said(place, learned, filed) else { return Ok(()) };
         if !self.wanted.is_dry_run {
             // Gone in this moment: the next look finds it where it went.
@@ -219,8 +223,8 @@ impl Student<'_> {
         Ok(())
     }
 
-    /// Whether the mail was stored in the folder for spam when it was delivered; none where no receipt tells.
-    async fn was_filed(&self, start: &Message, record: &Record) -> anyhow::Result<Option<bool>> {
+    /// The receipt of the delivery that the record names, as long as it is kept.
+    async fn receipt(&self, start: &Message, record: &Record) -> anyhow::Result<Option<Receipt>> {
         let message_id = start.message_id();
         let query = ReceiptQuery {
             address: Some(self.account.address.key()),
@@ -229,8 +233,7 @@ impl Student<'_> {
             limit: RECEIPTS,
         };
         let receipts = self.session.site.state.receipts(&query).await?;
-        let receipt = receipts.iter().find(|receipt| receipt.id == record.id);
-        Ok(receipt.and_then(|receipt| stored_in_junk(receipt, self.account, &self.lesson.settings)))
+        Ok(receipts.into_iter().find(|receipt| receipt.id == record.id))
     }
 
     async fn recall(&self, key: &str) -> anyhow::Result<Option<String>> {
@@ -250,6 +253,14 @@ impl Student<'_> {
         let changes = StateChanges { memories: vec![memory], ..StateChanges::default() };
         Ok(self.session.site.state.commit(changes, now).await?)
     }
+}
+
+/// Whether the topmost Received field, which delivery writes, names the delivery that the record names. A record that a
+/// sender wrote stays in mail that was delivered while `antispam` was off or failed: it names another delivery, or none.
+fn is_of_delivery(start: &Message, id: &str) -> bool {
+    let Some(received) = start.field("Received").map(|field| field.value()) else { return false };
+    let words: Vec<&str> = received.split_whitespace().map(|word| word.trim_end_matches(';')).collect();
+    words.windows(2).any(|pair| pair == ["id", id])
 }
 
 fn class_of(word: &str) -> Option<Class> {

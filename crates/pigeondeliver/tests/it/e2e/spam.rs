@@ -129,6 +129,13 @@ fn mail_is_learned_as_it_is_moved(scanner: &Scanner) {
         [0, 4],
         "three that were learned as spam, and one that was filed"
     );
+    // A record that a sender wrote stays where antispam is off; it teaches nothing.
+    node.run(&["settings", "set", "--account", ANN, "antispam.enabled=no"]);
+    let mail = format!("Message-ID: <30@example.net>\nX-Pigeon-Spam: spam filed id=1abc\n\n{SPAM}\n");
+    let output = node.deliver(&["-f", "eve@example.net", ANN], mail.as_bytes());
+    assert!(output.status.success(), "{output:?}");
+    node.run(&["settings", "set", "--account", ANN, "antispam.enabled=yes"]);
+    assert_eq!(learn(&node, &["--all"]), [0, 0, 0], "a forged record");
 }
 
 #[test]
