@@ -367,7 +367,11 @@ fn unavailable(settings: &Settings, delivery: &mut Delivery, why: String) -> Res
     set_facts(delivery, "unscanned", 0);
     delivery.decided_by("when_down");
     match settings.when_down {
-        WhenDown::Defer => Err(Fault::temporary(why)),
+        WhenDown::Defer => {
+            // RFC 3463 §3.8: X.7.1, a matter of policy; the sender need not know of our scanners.
+            let reply = Reply::new(451, (4, 7, 1), "The message cannot be checked now, try again later");
+            Err(Fault::temporary(why).replying(reply))
+        }
         WhenDown::Pass => {
             let (id, account) = (&delivery.transaction().id, delivery.account_address());
             tracing::warn!("{id}: mail for <{account}> passes unscanned: {why}");

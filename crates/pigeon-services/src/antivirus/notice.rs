@@ -18,6 +18,8 @@ use crate::personal;
 const SENDER_EVERY: Duration = Duration::from_secs(86_400);
 /// Longest value of the message's own that a notice repeats, in characters.
 const MAX_VALUE_LETTERS: usize = 200;
+/// How many other recipients postmaster is told of by name.
+const MAX_NAMED: usize = 20;
 const SENDER_SUBJECT: &str = "Your message contained a virus";
 
 /// Proposes the notices that the settings ask for.
@@ -65,7 +67,7 @@ impl Teller<'_> {
             return;
         }
         delivery.decided_by("notify_recipient");
-        let notice = self.notice(delivery, &account);
+        let notice = self.notice(delivery, &account, "");
         delivery.reason(format!("told {account}"));
         delivery.answer(account, "virus", notice);
     }
@@ -83,7 +85,7 @@ impl Teller<'_> {
             delivery.reason(format!("{} is told already", self.postmaster));
             return;
         }
-        let notice = self.notice(delivery, &self.postmaster);
+        let notice = self.notice(delivery, &self.postmaster, &self.others(delivery));
         delivery.reason(format!("told {}", self.postmaster));
         delivery.answer(self.postmaster.clone(), "virus", notice);
     }
@@ -131,10 +133,29 @@ impl Teller<'_> {
         Ok(())
     }
 
-    /// What the recipient or postmaster is told.
-    fn notice(&self, delivery: &Delivery, to: &Address) -> String {
+    /// Whom else the message came for, and where to read what was done for them; nothing where there is nobody.
+    fn others(&self, delivery: &Delivery) -> String {
+        let here = |address: &&Address| address.domain() == self.postmaster.domain();
+        let all: Vec<String> = delivery.recipients().iter().filter(here).map(ToString::to_string).collect();
+        if all.len() < 2 {
+            return String::new();
+        }
+        let named = all.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = match all.len().saturating_sub(MAX_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (account, id) = (delivery.account_address(), &delivery.transaction().id);
+        format!(
+            "\nThe message came for {named}{more}. What is said above is about {account}; the others have settings\n\
+             of their own: the mail log and the receipts with the number {id} say what was done for them.\n"
+        )
+    }
+
+    /// What the recipient or postmaster is told; `more` stands below the text of the settings.
+    fn notice(&self, delivery: &Delivery, to: &Address, more: &str) -> String {
         let subject = self.filled(&self.settings.notice_subject, delivery);
-        let text = self.filled(&self.settings.notice_text, delivery);
+        let text = self.filled(&self.settings.notice_text, delivery) + more;
         let words = Words { subject: &subject, text: &text, auto_submitted: "auto-generated", thread: None };
         self.draft(delivery, to, words)
     }

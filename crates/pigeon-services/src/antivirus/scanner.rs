@@ -139,9 +139,9 @@ impl Server {
             ));
         };
         let Some(attempt) = self.breaker.attempt() else {
+            // What went wrong names the server.
             return Err(format!(
-                "clamd at {} is left alone for a while, for it failed several times in a row; at last: {}",
-                self.name,
+                "{} (several times in a row, so it is left alone for a while)",
                 self.last_trouble.lock().unwrap_or_else(PoisonError::into_inner)
             ));
         };

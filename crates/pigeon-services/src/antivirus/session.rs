@@ -83,7 +83,11 @@ impl Session {
             (Ok(()), number) => reply::parse(&self.read().await?, number).map_err(Broken::Garbage),
             // What it does not want it cuts short: with an answer, which is there by now, or with none.
             (Err(Broken::Sending(error)), number) => match self.read().await {
-                Ok(answer) => reply::parse(&answer, number).map_err(Broken::Garbage),
+                Ok(answer) => match reply::parse(&answer, number).map_err(Broken::Garbage)? {
+                    // It has not seen the rest.
+                    Reply::Clean => Err(Broken::Sending(error)),
+                    other => Ok(other),
+                },
                 Err(_) => Err(Broken::Sending(error)),
             },
             (Err(broken), _) => Err(broken),

@@ -19,7 +19,7 @@ const BOB: &str = "bob@example.org";
 const CARL: &str = "carl@example.org";
 const DORA: &str = "dora@example.org";
 const SAM: &str = "sam@example.net";
-const LATER: &str = "451 4.3.0 Local error in processing, try again later";
+const LATER: &str = "451 4.7.1 The message cannot be checked now, try again later";
 const FOUND: &str = "infected: Eicar-Test.UNOFFICIAL (";
 
 fn mail(body: &str) -> String {

@@ -34,6 +34,8 @@ pub(super) enum Act {
     Close,
     /// Ends it after so many octets of a stream.
     CloseAfter(usize),
+    /// Calls a stream clean after so many octets of it, and ends the connection.
+    CleanAfter(usize),
     /// Ends it when all is there.
     CloseAfterStream,
     /// Takes no connection at all.
@@ -150,8 +152,16 @@ async fn session(mut stream: TcpStream, seen: &Mutex<Seen>) -> io::Result<()> {
         if matches!(act, Act::Close) {
             return Ok(());
         }
-        let limit = if let Act::CloseAfter(limit) = act { limit } else { usize::MAX };
-        let Some(message) = read_stream(&mut stream, limit).await? else { return Ok(()) };
+        let limit = match act {
+            Act::CloseAfter(limit) | Act::CleanAfter(limit) => limit,
+            _ => usize::MAX,
+        };
+        let Some(message) = read_stream(&mut stream, limit).await? else {
+            if matches!(act, Act::CleanAfter(_)) {
+                stream.write_all(format!("{number}: stream: OK\0").as_bytes()).await?;
+            }
+            return Ok(());
+        };
         seen.lock().unwrap().streams.push(message);
         match act {
             Act::Say(text) => stream.write_all(format!("{number}: {text}\0").as_bytes()).await?,

@@ -71,6 +71,8 @@ async fn postmaster_is_told_once_for_a_message() {
     world.account("postmaster@example.org").set("postmaster@example.org", "antivirus.notify_recipient", true);
     let receipts = world.deliver(SAM, &[ANN, BOB], MAIL).await;
     assert_eq!(told(&world), ["postmaster@example.org"]);
+    let text = &world.sent()[0].text;
+    assert!(text.contains("\nThe message came for ann@example.org, bob@example.org. What is said"), "{text}");
     assert_eq!(because_of(&receipts[1], "antivirus")[2], "antivirus.notify_postmaster=true (system)");
     // Postmaster as a recipient gets one notice, not two.
     world.mail(SAM, "postmaster@example.org", &MAIL.replace("hi", "ho")).await;
