@@ -267,12 +267,19 @@ impl Authentication {
         if is_trusted {
             return;
         }
+        let mut removed = 0;
         for field in message.fields().filter(|field| field.name.eq_ignore_ascii_case(trusted::FIELD)) {
             let results = trusted::parse(&field.value());
-            if results.is_some_and(|results| results.authserv_id.eq_ignore_ascii_case(&self.authserv_id)) {
+            // Whose a field is that names nobody, a reader may see in another way than we do.
+            if results.is_none_or(|results| results.authserv_id.eq_ignore_ascii_case(&self.authserv_id)) {
                 delivery.header().remove_field(field.raw);
-                delivery.reason(format!("a forged field of {} was removed", self.authserv_id));
+                removed += 1;
             }
+        }
+        match removed {
+            0 => {}
+            1 => delivery.reason(format!("a forged field of {} was removed", self.authserv_id)),
+            _ => delivery.reason(format!("{removed} forged fields of {} were removed", self.authserv_id)),
         }
     }
 

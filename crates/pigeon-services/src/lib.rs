@@ -20,6 +20,7 @@ pub mod notify;
 pub mod octets;
 mod personal;
 pub mod quota;
+pub mod shown;
 pub mod sieve;
 pub mod subaddress;
 pub mod template;

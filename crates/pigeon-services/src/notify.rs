@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::compose::{self, Draft};
 use crate::mailbox::StoreFlag;
 use crate::personal;
+use crate::shown;
 use crate::web::{Network, Post, SIGNATURE, Trouble, Web, check_url, signature};
 
 /// The format of what is posted.
@@ -249,13 +250,8 @@ fn announcement(delivery: &Delivery, stores: &[Store]) -> Value {
     })
 }
 
-/// The value of a field, encoded words read.
 fn value_of(delivery: &Delivery, name: &str) -> String {
-    let value = delivery.message().field(name).map(|field| field.value()).unwrap_or_default();
-    let field = format!("Subject: {value}\n\n");
-    let parsed = mail_parser::MessageParser::new().parse_headers(field.as_bytes());
-    let read = parsed.as_ref().and_then(|message| message.subject()).map_or(value.clone(), str::to_owned);
-    read.chars().take(SUBJECT_LETTERS).collect()
+    shown::value(delivery.message(), name, SUBJECT_LETTERS)
 }
 
 impl Notify {

@@ -13,6 +13,7 @@ use pigeon_core::fault::Fault;
 use super::{Action, Settings};
 use crate::compose::{self, Draft};
 use crate::personal;
+use crate::shown;
 
 /// A sender is told once in that time.
 const SENDER_EVERY: Duration = Duration::from_secs(86_400);
@@ -243,7 +244,5 @@ fn raw_value(delivery: &Delivery, name: &str) -> String {
 
 /// A field's value, short enough to be repeated.
 fn value(delivery: &Delivery, name: &str) -> String {
-    let value = raw_value(delivery, name);
-    let letters = value.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    letters.take(MAX_VALUE_LETTERS).collect()
+    shown::value(delivery.message(), name, MAX_VALUE_LETTERS)
 }

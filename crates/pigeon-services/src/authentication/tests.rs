@@ -360,18 +360,20 @@ async fn results_are_written_and_forged_ones_removed() {
     let key = Key::new();
     let Some(nsd) = or_skip(Nsd::start(&dmarc_records(&key))) else { return };
     let world = world_at(nsd.port());
-    let forged = "Authentication-Results: MX.example.org; dmarc=pass\nAuthentication-Results: other.example; dkim=pass\n";
+    let forged = "Authentication-Results: MX.example.org; dmarc=pass\nAuthentication-Results: other.example; dkim=pass\n\
+                  Authentication-Results: (mx.example.org; dmarc=pass\n";
     let mail = sign(key.private(), "example.net", &format!("{forged}{MAIL}"));
     let receipt = send(&world, "bob@example.net", GOOD, &mail).await;
     let reason = reason_of(&receipt, "authentication");
     assert_eq!(
         reason,
-        "spf=pass dkim=pass dmarc=pass (p=reject) arc=none; a forged field of mx.example.org was removed"
+        "spf=pass dkim=pass dmarc=pass (p=reject) arc=none; 2 forged fields of mx.example.org were removed"
     );
     let stored = world.mails(ANN)[0].text.clone();
     let field = "Authentication-Results: mx.example.org;\n spf=pass smtp.mailfrom=bob@example.net;\n dkim=pass \
                  header.d=example.net header.s=sel;\n dmarc=pass (p=reject) header.from=example.net\n";
     assert!(stored.contains(field), "{stored}");
+    assert!(!stored.contains("(mx.example.org"), "{stored}");
     assert!(!stored.contains("MX.example.org") && stored.contains("other.example; dkim=pass"), "{stored}");
     world.set(ANN, "authentication.add_results", false);
     send(&world, "bob@example.net", GOOD, &mail).await;

@@ -50,7 +50,7 @@ async fn the_recipient_is_told_whatever_is_done() {
 async fn a_notice_says_what_was_found() {
     let fake = Fake::start(vec![Act::say(FOUND)]);
     let world = telling(&fake, &["notify_recipient"]);
-    let mail = MAIL.replace("Subject: hi", "Subject: {virus} Grüße");
+    let mail = MAIL.replace("Subject: hi", "Subject: {virus} =?utf-8?q?Gr=C3=BC=C3=9Fe?=");
     world.mail(SAM, ANN, &mail).await;
     insta::assert_snapshot!(world.sent()[0].text);
     world.set("example.org", "antivirus.notice_subject", "Virus für {account}").set(
