@@ -3,6 +3,7 @@
 //! An author writes the typed [`Service`]; the walk sees the erased [`Runner`] behind a [`Descriptor`].
 //! From the settings type follow validation, help texts, forms and the reference page.
 
+mod bounds;
 mod catalogue;
 mod wording;
 
@@ -103,6 +104,20 @@ pub trait Service: Send + Sync + Sized + 'static {
     /// Which values of different keys contradict each other: asked before one of them is written, with all that would
     /// hold together then. Later changes at other layers may still bring them together: no delivery may fail by it.
     fn contradictions(_settings: &Self::Settings) -> Vec<Contradiction> {
+        Vec::new()
+    }
+
+    /// The same as [`check`](Self::check) for how the site reaches it: what is refused here need not fail in
+    /// [`open`](Self::open), where it would keep all mail waiting.
+    ///
+    /// # Errors
+    /// A sentence that names the key and what is allowed.
+    fn check_config(_config: &Self::Config) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The same as [`contradictions`](Self::contradictions) for how the site reaches it.
+    fn config_contradictions(_config: &Self::Config) -> Vec<Contradiction> {
         Vec::new()
     }
 
@@ -240,9 +255,12 @@ impl Descriptor {
             rewrite: rewrite_as::<S::Settings>,
             check: |map| read_as::<S::Settings>(map).and_then(|settings| S::check(&settings)),
             contradictions: |map| {
-                read_as::<S::Settings>(map).map(|settings| S::contradictions(&settings)).unwrap_or_default()
+                let of_site =
+                    read_as::<S::Config>(map.clone()).map(|config| S::config_contradictions(&config));
+                let found = read_as::<S::Settings>(map).map(|settings| S::contradictions(&settings));
+                [of_site.unwrap_or_default(), found.unwrap_or_default()].concat()
             },
-            check_config: |map| read_as::<S::Config>(map).map(drop),
+            check_config: |map| read_as::<S::Config>(map).and_then(|config| S::check_config(&config)),
             open: Some(|map, tools| {
                 let config = read_as::<S::Config>(map)
                     .map_err(|error| Fault::temporary(format!("{}: {error}", S::NAME)))?;
@@ -347,6 +365,11 @@ impl Descriptor {
                 "{name} at the {layer} layer says nothing: write it at the {innermost} layer or further out"
             ));
         }
+        let bounded = match (is_handled, is_config) {
+            (true, _) => schema,
+            (_, true) => self.config_schema().unwrap_or_default(),
+            _ => self.schema(),
+        };
         let check = |value: &Value| {
             let map = Map::from_iter([(key.to_owned(), value.clone())]);
             match (is_handled, is_config) {
@@ -357,6 +380,7 @@ impl Descriptor {
                 (_, true) => (self.check_config)(map),
                 _ => (self.check)(map),
             }
+            .and_then(|()| bounds::check(bounded.get("properties").and_then(|keys| keys.get(key)), value))
             .map_err(|error| format!("{name} at the {layer} layer cannot be {value}: {error}"))
         };
         match content {

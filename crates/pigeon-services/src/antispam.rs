@@ -41,6 +41,9 @@ use spamd::Spamd;
 
 pub use engine::{Class, Learned};
 
+/// The longest time to wait, in milliseconds.
+const MAX_MILLIS: u64 = 600_000;
+
 /// The service.
 #[derive(Debug)]
 pub struct Antispam {
@@ -58,24 +61,13 @@ impl Service for Antispam {
     type Settings = Settings;
 
     fn open(config: Config, tools: &Tools) -> Result<Self, Fault> {
-        let span = |key: &str, millis: u64| match millis {
-            1..=600_000 => Ok(Duration::from_millis(millis)),
-            _ => Err(Fault::temporary(format!("antispam.{key} must be 1 to 600000"))),
-        };
+        let span = |millis: u64| Duration::from_millis(millis.clamp(1, MAX_MILLIS));
         let patience = Patience {
-            limit: span("scan_timeout_ms", config.scan_timeout_ms)?,
+            limit: span(config.scan_timeout_ms),
             failures: config.failures,
-            rest: span("rest_ms", config.rest_ms)?,
+            rest: span(config.rest_ms),
         };
-        let connecting = span("connect_timeout_ms", config.connect_timeout_ms)?;
-        let is_url = |address: &&ServerAddress| matches!(address, ServerAddress::Url(_));
-        if config.engine == EngineName::SpamAssassin
-            && let Some(url) = config.servers.iter().find(is_url)
-        {
-            return Err(Fault::temporary(format!(
-                "antispam.servers has {url}, and spamd speaks no HTTP: write host:port or unix:/path"
-            )));
-        }
+        let connecting = span(config.connect_timeout_ms);
         let engine = |address: &ServerAddress| -> Box<dyn Engine> {
             match config.engine {
                 EngineName::Rspamd => Box::new(Rspamd::new(address, connecting, &config.learn_password)),
@@ -109,6 +101,10 @@ impl Service for Antispam {
 
     fn contradictions(settings: &Settings) -> Vec<Contradiction> {
         settings.contradictions()
+    }
+
+    fn config_contradictions(config: &Config) -> Vec<Contradiction> {
+        config.contradictions()
     }
 
     async fn handle(&self, settings: &Settings, delivery: &mut Delivery) -> Result<Next, Fault> {

@@ -188,13 +188,6 @@ impl Service for Authentication {
     fn open(config: Config, tools: &Tools) -> Result<Self, Fault> {
         let id = config.authserv_id.trim();
         let authserv_id = if id.is_empty() { tools.hostname.to_string() } else { id.to_owned() };
-        let is_token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte);
-        if !authserv_id.bytes().all(is_token) {
-            let what = format!(
-                "authentication.authserv_id={authserv_id:?} is no name: write one like mx.example.org"
-            );
-            return Err(Fault::temporary(what));
-        }
         Ok(Self {
             authserv_id,
             hostname: Arc::clone(&tools.hostname),
@@ -204,6 +197,15 @@ impl Service for Authentication {
             large: Semaphore::new(LARGE_AT_A_TIME),
             config,
         })
+    }
+
+    fn check_config(config: &Config) -> Result<(), String> {
+        let id = config.authserv_id.trim();
+        let is_token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte);
+        if id.bytes().all(is_token) {
+            return Ok(());
+        }
+        Err(format!("authserv_id {id:?} is no name: write one like mx.example.org"))
     }
 
     async fn probe(&self) -> Result<Option<String>, Fault> {

@@ -112,14 +112,18 @@ mod tests {
 
     /// Checks what is said to `second` when `first` is written already, both at the account's layer.
     fn check_together(first: (&str, Value), second: (&str, Value), expect: &str) {
+        let place = Place::Account("ann@example.org".parse().unwrap());
+        check_together_at(&place, first, second, expect);
+    }
+
+    fn check_together_at(place: &Place, first: (&str, Value), second: (&str, Value), expect: &str) {
         let world = World::new(SERVICES);
         let catalogue = world.agent.planner().catalogue();
         let write = |(name, value): (&str, Value)| {
             let name: SettingName = name.parse().unwrap();
             let content = catalogue.normalised(&name, &Content::Value(value));
-            assert_eq!(catalogue.validate(Layer::Account, &name, &content), Ok(()));
-            let place = Place::Account("ann@example.org".parse().unwrap());
-            setting(&place, name, content, Pin::None)
+            assert_eq!(catalogue.validate(place.layer(), &name, &content), Ok(()));
+            setting(place, name, content, Pin::None)
         };
         let (first, second) = (write(first), write(second));
         let text = catalogue.check_together(&second, &[first]).err().unwrap_or_default();
@@ -155,6 +159,41 @@ mod tests {
             "headers.replace at the account layer cannot be [\"X-Priority: 3\"] while headers.remove is \
              [\"x-priority\"] (account): X-Priority is either removed or replaced",
         );
+    }
+
+    #[test]
+    fn what_would_keep_all_mail_waiting_is_refused() {
+        let url = json!(["http://127.0.0.1:11333"]);
+        check_together_at(
+            &Place::System,
+            ("antispam.servers", url.clone()),
+            ("antispam.engine", json!("rspamd")),
+            "",
+        );
+        check_together_at(
+            &Place::System,
+            ("antispam.engine", json!("spamassassin")),
+            ("antispam.servers", url),
+            "antispam.servers at the system layer cannot be [\"http://127.0.0.1:11333\"] while antispam.engine is \
+             \"spamassassin\" (system): spamd speaks no HTTP: write host:port or unix:/path",
+        );
+        let world = World::new(SERVICES);
+        let catalogue = world.agent.planner().catalogue();
+        for (name, value, expect) in [
+            ("antispam.connect_timeout_ms", json!(0), "cannot be 0: it must be 1 to 600000"),
+            ("antispam.rest_ms", json!(600_001), "cannot be 600001: it must be 1 to 600000"),
+            ("authentication.dns_limit_ms", json!(99), "cannot be 99: it must be 100 to 20000"),
+            (
+                "authentication.authserv_id",
+                json!("a b"),
+                "authserv_id \"a b\" is no name: write one like mx.example.org",
+            ),
+            ("http.timeout_ms", json!(0), "cannot be 0: must be 1 to 600000"),
+        ] {
+            let said = catalogue.validate(Layer::System, &name.parse().unwrap(), &Content::Value(value));
+            let said = said.err().unwrap_or_default();
+            assert!(said.ends_with(expect), "{name}: {said}");
+        }
     }
 
     #[tokio::test]

@@ -139,6 +139,19 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Which values contradict each other.
+    #[must_use]
+    pub fn contradictions(&self) -> Vec<Contradiction> {
+        let is_url = |address: &ServerAddress| matches!(address, ServerAddress::Url(_));
+        if self.engine == EngineName::SpamAssassin && self.servers.iter().any(is_url) {
+            let allowed = "spamd speaks no HTTP: write host:port or unix:/path".to_owned();
+            return vec![Contradiction { keys: ["engine", "servers"], allowed }];
+        }
+        Vec::new()
+    }
+}
+
 /// What happens to spam.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -46,8 +46,10 @@ impl Spamd {
         let connecting = async {
             Ok::<Box<dyn Connection>, std::io::Error>(match &self.address {
                 ServerAddress::Unix(path) => Box::new(UnixStream::connect(path).await?),
-                ServerAddress::Tcp(text) | ServerAddress::Url(text) => {
-                    Box::new(TcpStream::connect(text.as_str()).await?)
+                ServerAddress::Tcp(text) => Box::new(TcpStream::connect(text.as_str()).await?),
+                ServerAddress::Url(_) => {
+                    let what = "spamd speaks no HTTP: write host:port or unix:/path in antispam.servers";
+                    return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, what));
                 }
             })
         };
