@@ -170,7 +170,14 @@ impl FromStr for SettingName {
                 Ok(Self { service: service.to_owned(), key: key.to_owned() })
             }
             _ => {
-                Err(format!("{text:?} is not the name of a setting: write service.key, like mailbox.folder"))
+                let hint = if text.contains('@') {
+                    "; for an account write --account before its address"
+                } else {
+                    ""
+                };
+                Err(format!(
+                    "{text:?} is not the name of a setting: write service.key, like mailbox.folder{hint}"
+                ))
             }
         }
     }

@@ -79,7 +79,8 @@ pub enum BlockAction {
 /// (`192.0.2.7`, `2001:db8::/32`), `<>` for notifications, or `*` for everyone. Where several match, the most
 /// specific one counts, and at the same one allow beats block. Each layer has keys of its own, so that all hold together:
 /// the user's `allow` and `block`, and the `domain_` and `system_` keys. For each key the usual rule holds: a user may
-/// set `domain_block` to a list of their own unless the domain pins it.
+/// set `domain_block` to a list of their own, and a domain `system_block`, unless it is pinned. Nobody writes the `allow`
+/// list of a layer further out than their own.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Settings {
@@ -89,12 +90,15 @@ pub struct Settings {
     /// default.
     pub block: Entries,
     /// Senders whose mail is welcome in the whole domain: written at the domain's layer. Empty by default.
+    #[schemars(extend("x-innermost" = "domain"))]
     pub domain_allow: Entries,
     /// Senders whose mail is not wanted in the whole domain: written at the domain's layer. Empty by default.
     pub domain_block: Entries,
     /// Senders whose mail is welcome everywhere: written at the system's layer. Empty by default.
+    #[schemars(extend("x-innermost" = "system"))]
     pub system_allow: Entries,
     /// Senders whose mail is not wanted anywhere: written at the system's layer. Empty by default.
+    #[schemars(extend("x-innermost" = "domain"))]
     pub system_block: Entries,
     /// Which entry counts where several match: `specific` (the default) takes the most specific one, whoever wrote it,
     /// and at the same one allow beats block; `outer` takes the system's lists before the domain's and these before the

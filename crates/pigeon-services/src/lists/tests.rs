@@ -6,6 +6,7 @@ use pigeon_core::envelope::{Envelope, Named, Origin, Transaction};
 use pigeon_core::message::Message;
 use pigeon_core::receipt::Receipt;
 use pigeon_core::service::Descriptor;
+use pigeon_core::setting::{Content, Layer};
 use pigeon_testkit::memory::{World, because_of, reason_of};
 use serde_json::json;
 
@@ -180,6 +181,28 @@ async fn a_domain_may_impose_its_list() {
     world.set("system", "lists.system_allow", vec!["*"]);
     let receipt = send(&world, "bob@example.net", None, MAIL).await;
     assert_eq!(receipt.outcome.text(), "stored in INBOX", "the system's lists are further out");
+}
+
+/// Or a user would undo what the domain imposes with `precedence=outer` by a list that counts as the system's.
+#[test]
+fn nobody_writes_the_lists_that_come_before_their_own() {
+    let world = World::new(crate::catalogue::SERVICES);
+    let catalogue = world.agent.planner().catalogue();
+    for (key, innermost) in [
+        ("allow", Layer::Account),
+        ("block", Layer::Account),
+        ("domain_block", Layer::Account),
+        ("domain_allow", Layer::Domain),
+        ("system_block", Layer::Domain),
+        ("system_allow", Layer::System),
+    ] {
+        let name = format!("lists.{key}").parse().unwrap();
+        let content = Content::Value(serde_json::json!(["bob@example.net"]));
+        for layer in [Layer::System, Layer::Domain, Layer::Account] {
+            let is_allowed = catalogue.validate(layer, &name, &content).is_ok();
+            assert_eq!(is_allowed, layer <= innermost, "{key} at the {layer} layer");
+        }
+    }
 }
 
 #[tokio::test]
