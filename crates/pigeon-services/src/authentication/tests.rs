@@ -364,17 +364,15 @@ async fn results_are_written_and_forged_ones_removed() {
                   Authentication-Results: (mx.example.org; dmarc=pass\n";
     let mail = sign(key.private(), "example.net", &format!("{forged}{MAIL}"));
     let receipt = send(&world, "bob@example.net", GOOD, &mail).await;
-    let reason = reason_of(&receipt, "authentication");
-    assert_eq!(
-        reason,
-        "spf=pass dkim=pass dmarc=pass (p=reject) arc=none; 2 forged fields of mx.example.org were removed"
-    );
+    let found = "spf=pass dkim=pass dmarc=pass (p=reject) arc=none";
+    let expect = format!("{found}; 2 forged fields of mx.example.org were removed");
+    assert_eq!(reason_of(&receipt, "authentication"), expect);
     let stored = world.mails(ANN)[0].text.clone();
     let field = "Authentication-Results: mx.example.org;\n spf=pass smtp.mailfrom=bob@example.net;\n dkim=pass \
                  header.d=example.net header.s=sel;\n dmarc=pass (p=reject) header.from=example.net\n";
     assert!(stored.contains(field), "{stored}");
-    assert!(!stored.contains("(mx.example.org"), "{stored}");
-    assert!(!stored.contains("MX.example.org") && stored.contains("other.example; dkim=pass"), "{stored}");
+    let is_there = ["(mx.", "MX.example.org", "other.example; dkim=pass"].map(|part| stored.contains(part));
+    assert_eq!(is_there, [false, false, true], "{stored}");
     world.set(ANN, "authentication.add_results", false);
     send(&world, "bob@example.net", GOOD, &mail).await;
     assert!(!world.mails(ANN)[1].text.contains("mx.example.org;"), "{}", world.mails(ANN)[1].text);

@@ -186,7 +186,7 @@ async fn a_domain_may_impose_its_list() {
 /// Or a user would undo what the domain imposes with `precedence=outer` by a list that counts as the system's.
 #[test]
 fn nobody_writes_the_lists_that_come_before_their_own() {
-    let world = World::new(crate::catalogue::SERVICES);
+    let world = World::new(SERVICES);
     let catalogue = world.agent.planner().catalogue();
     for (key, innermost) in [
         ("allow", Layer::Account),
