@@ -25,6 +25,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use pigeon_core::delivery::Delivery;
 use pigeon_core::fault::{Fault, Reply};
 use pigeon_core::message::Message;
@@ -47,7 +49,7 @@ const MAX_MILLIS: u64 = 600_000;
 /// The service.
 #[derive(Debug)]
 pub struct Antispam {
-    scanners: Servers,
+    scanners: Arc<Servers>,
     teachers: Servers,
     /// The largest message that is scanned, in octets.
     largest: Option<u64>,
@@ -88,7 +90,7 @@ impl Service for Antispam {
             }
         };
         Ok(Self {
-            scanners: Servers::new(scanners, patience, &tools.clock, engine),
+            scanners: Arc::new(Servers::new(scanners, patience, &tools.clock, engine)),
             teachers: Servers::new(teachers, patience, &tools.clock, engine),
             largest: config.largest.limit(),
             hostname: Arc::clone(&tools.hostname),
@@ -141,26 +143,19 @@ impl Service for Antispam {
 }
 
 impl Antispam {
-    /// What the scan came to: one for all who learn together, whoever of them asks first.
+    /// What the scan came to: one for all who learn together, whoever of them asks first. It runs in a task of its own, so
+    /// that a recipient with little time takes nothing from the others, and is no failure of the scanner's.
     async fn find(&self, scope: LearnScope, delivery: &Delivery) -> Arc<Finding> {
         let message = Arc::clone(delivery.message());
         let learner = learner(scope, delivery);
         let key = format!("antispam.scan:{}", learner.as_deref().unwrap_or_default());
-        let job = || self.job(learner, scope, delivery);
-        message.once(&key, || self.scan(job())).await
-    }
-
-    async fn scan(&self, job: Job) -> Finding {
-        if let Some(limit) = self.largest.filter(|limit| job.message.size() > *limit) {
-            return Finding::TooLarge(limit);
-        }
-        match self.scanners.scan(&job).await {
-            Ok(report) => Finding::Scanned(report),
-            Err(problem) => {
-                tracing::warn!("{}: not scanned for spam: {problem}", job.queue_id.as_deref().unwrap_or("-"));
-                Finding::Down(problem.what)
-            }
-        }
+        let start = || async {
+            let job = self.job(learner, scope, delivery);
+            let task = tokio::spawn(scan(Arc::clone(&self.scanners), self.largest, job));
+            let found = task.map(|ended| ended.unwrap_or_else(|error| Finding::Down(error.to_string())));
+            Pending(found.map(Arc::new).boxed().shared())
+        };
+        message.once(&key, start).await.0.clone().await
     }
 
     fn job(&self, learner: Option<String>, scope: LearnScope, delivery: &Delivery) -> Job {
@@ -220,6 +215,22 @@ impl Antispam {
             .learn(&job, class)
             .await
             .map_err(|problem| Fault::temporary(format!("the scanner does not learn it: {problem}")))
+    }
+}
+
+/// A scan that was begun.
+struct Pending(Shared<BoxFuture<'static, Arc<Finding>>>);
+
+async fn scan(scanners: Arc<Servers>, largest: Option<u64>, job: Job) -> Finding {
+    if let Some(limit) = largest.filter(|limit| job.message.size() > *limit) {
+        return Finding::TooLarge(limit);
+    }
+    match scanners.scan(&job).await {
+        Ok(report) => Finding::Scanned(report),
+        Err(problem) => {
+            tracing::warn!("{}: not scanned for spam: {problem}", job.queue_id.as_deref().unwrap_or("-"));
+            Finding::Down(problem.what)
+        }
     }
 }
 

@@ -53,9 +53,9 @@ pub struct Config {
     #[schemars(range(min = 1, max = 600_000))]
     #[serde(deserialize_with = "milliseconds")]
     pub connect_timeout_ms: u64,
-    /// How long one server may take for one message, from the first octet sent to the answer, in milliseconds, 1 to
-    /// 600000 (20000 by default). `antivirus.timeout_ms` (30000) should be longer than this and the connection for all
-    /// servers together: when that runs out, `when_down` is not asked.
+    /// How long one server may take for one message, the connection included, in milliseconds, 1 to 600000 (20000 by
+    /// default); a message waits as long for a free connection before. `antivirus.timeout_ms` (30000) should be longer than
+    /// this for all servers together: when that runs out, `on_fault` decides, not `when_down`.
     #[schemars(range(min = 1, max = 600_000))]
     #[serde(deserialize_with = "milliseconds")]
     pub answer_timeout_ms: u64,
@@ -63,14 +63,15 @@ pub struct Config {
     /// of Debian's clamd; 0: all). Raise `StreamMaxLength`, `MaxFileSize` and `MaxScanSize` of clamd.conf with it.
     pub max_octets: Octets,
     /// How many connections there are to each server at most, 1 to 1000 (8 by default; clamd scans `MaxThreads` at once,
-    /// 12 in Debian). Further messages wait for one. Connections are kept for the next message.
+    /// 12 in Debian). Further messages wait for one, at most for `answer_timeout_ms`. Connections are kept for the next
+    /// message.
     #[schemars(range(min = 1, max = 1000))]
     #[serde(deserialize_with = "connections")]
     pub connections: u16,
     /// After so many failures in a row a server is left alone for a while (5 by default). 0: never.
     pub failures: u32,
-    /// How long it is left alone, in seconds (30 by default). Then one message is tried there, the others wait for what
-    /// becomes of it.
+    /// How long it is left alone, in seconds (30 by default). Then one message is tried there; until that has its answer,
+    /// the others go to the next server, or as `when_down` says.
     pub rest_s: u32,
 }
 
@@ -178,7 +179,7 @@ pub struct Settings {
     pub notice_subject: String,
     /// The text of it: `{account}` stands for the recipient's address, `{virus}` for what was found, `{done}` for what
     /// was done with the message, `{sender}`, `{from}`, `{subject}`, `{date}` and `{id}` for the message's sender and
-    /// header fields.
+    /// header fields. Postmaster reads below it whom else the message came for.
     pub notice_text: String,
 }
 

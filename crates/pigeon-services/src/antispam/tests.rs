@@ -65,6 +65,21 @@ fn stored(world: &World) -> String {
     world.mails(ANN).last().unwrap().text.clone()
 }
 
+/// Nor is the scanner left alone because somebody waits for it no longer than a moment.
+#[tokio::test]
+async fn a_recipient_with_little_time_harms_no_other() {
+    let Manner::Says(answer) = rspamd(7.3) else { return };
+    let server = Fake::start(Manner::Late(Duration::from_millis(300), answer)).await;
+    let world = world("rspamd", &[&server.address]);
+    world.set(BOB, "antispam.timeout_ms", 20).set(BOB, "antispam.on_fault", "skip");
+    for _ in 0..4 {
+        let receipts = world.deliver("eve@example.net", &[BOB, ANN], MAIL).await;
+        assert_eq!(reason_of(&receipts[0], "antispam"), "antispam took longer than 20 ms");
+        assert_eq!(reason_of(&receipts[1], "antispam"), "score 7.3 of 6.0: HIGH, LOW");
+    }
+    assert_eq!(server.connections.load(Ordering::SeqCst), 4, "one scan for each message");
+}
+
 #[tokio::test]
 async fn spam_goes_into_its_folder_with_fields_that_tell() {
     let server = Fake::start(rspamd(7.3)).await;

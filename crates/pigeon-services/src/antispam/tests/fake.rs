@@ -13,6 +13,8 @@ use tokio::task::JoinHandle;
 pub(super) enum Manner {
     /// Answers this.
     Says(String),
+    /// Answers this after a while.
+    Late(Duration, String),
     /// Reads, and says nothing.
     Silent,
     /// Says this letter by letter, and never comes to an end.
@@ -68,6 +70,10 @@ pub(super) async fn serve(
     requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
     match manner {
         Manner::Says(text) => drop(connection.write_all(text.as_bytes()).await),
+        Manner::Late(time, text) => {
+            tokio::time::sleep(time).await;
+            drop(connection.write_all(text.as_bytes()).await);
+        }
         Manner::Slow(text) => {
             for letter in text.bytes().cycle() {
                 if connection.write_all(&[letter]).await.is_err() {
