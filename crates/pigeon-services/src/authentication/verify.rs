@@ -15,7 +15,8 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
 use hickory_resolver::system_conf::read_system_conf;
-use mail_auth::dkim::{Canonicalization, DkimError};
+use mail_auth::common::crypto::Algorithm;
+use mail_auth::dkim::{Canonicalization, DkimError, Signature as Signed};
 use mail_auth::dmarc::Policy as DmarcPolicy;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::spf::verify::SpfParameters;
@@ -236,7 +237,27 @@ async fn dkim<'x>(
         let error = || Error::Dns(DnsError::Resolver("no answer in time".to_owned()));
         headers.map(|header| DkimOutput::temp_err(error()).with_signature(&header.header)).collect()
     };
-    within(limit, authenticator.verify_dkim(message)).await.unwrap_or_else(late)
+    let found = within(limit, authenticator.verify_dkim(message)).await.unwrap_or_else(late);
+    found.into_iter().map(|output| acceptable(output, message)).collect()
+}
+
+/// A signature that holds but says nothing does not count, for DMARC either: without the From field among what is signed
+/// (RFC 6376 §6.1.1), or with SHA-1 (RFC 8301 §3.1).
+fn acceptable<'x>(output: DkimOutput<'x>, message: &'x AuthenticatedMessage<'x>) -> DkimOutput<'x> {
+    let headers = message.dkim_headers.iter().map(|header| &header.header);
+    let is_same =
+        |known: &&Signed| output.signature().is_some_and(|signature| std::ptr::eq(signature, *known));
+    let Some(signature) = headers.into_iter().find(is_same).filter(|_| *output.result() == DkimResult::Pass)
+    else {
+        return output;
+    };
+    let is_from = |name: &String| name.trim().eq_ignore_ascii_case("From");
+    let why = match signature.a {
+        Algorithm::RsaSha1 => Error::Dkim(DkimError::UnsupportedAlgorithm),
+        _ if !signature.h.iter().any(is_from) => Error::MissingParameters,
+        _ => return output,
+    };
+    DkimOutput::perm_err(why).with_signature(signature)
 }
 
 /// The verdict of DMARC, and the policy of the domain.
