@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pigeon_core::address::Address;
+use pigeon_core::address::{Address, DomainName};
 use pigeon_core::delivery::Delivery;
 use pigeon_core::effect::{Effect, Flags, Store};
 use pigeon_core::fault::Fault;
@@ -59,7 +59,7 @@ pub struct Settings {
     /// Only mail for these folders is told of, like `["INBOX", "Orders"]`. Empty (the default): for all but those in
     /// `notify.not_in`.
     pub folders: Vec<Folder>,
-    /// Mail for these folders is not told of: `["Junk", "Spam", "Trash"]` by default.
+    /// Mail for these folders is not told of: `["Junk", "Spam", "Trash", "Quarantine"]` by default.
     pub not_in: Vec<Folder>,
     /// Only mail from these senders is told of: addresses, and `@example.net` for everybody of a domain. Empty (the default):
     /// from all.
@@ -81,7 +81,7 @@ impl Default for Settings {
             at_most: 1,
             window_s: 300,
             folders: Vec::new(),
-            not_in: ["Junk", "Spam", "Trash"].map(folder).to_vec(),
+            not_in: ["Junk", "Spam", "Trash", "Quarantine"].map(folder).to_vec(),
             senders: Vec::new(),
             flags: Vec::new(),
             spam: false,
@@ -126,7 +126,7 @@ impl Service for Notify {
         if lists.into_iter().any(|count| count > MAX_RULES) {
             return Err(format!("each list may have {MAX_RULES} entries at most"));
         }
-        match settings.senders.iter().find(|sender| !sender.contains('@')) {
+        match settings.senders.iter().find(|sender| rule_of(sender).is_none()) {
             Some(sender) => Err(format!("{sender:?} is no sender: write ann@example.net or @example.net")),
             None => Ok(()),
         }
@@ -166,6 +166,29 @@ impl Service for Notify {
     }
 }
 
+/// Whom mail must be from.
+enum Rule {
+    Address(Address),
+    Domain(DomainName),
+}
+
+impl Rule {
+    fn is(&self, sender: &Address) -> bool {
+        match self {
+            Self::Address(address) => address.key() == sender.key(),
+            Self::Domain(domain) => domain == sender.domain(),
+        }
+    }
+}
+
+/// Reads `ann@example.net` or `@example.net`.
+fn rule_of(text: &str) -> Option<Rule> {
+    match text.trim().strip_prefix('@') {
+        Some(domain) => DomainName::parse(domain).ok().map(Rule::Domain),
+        None => Address::parse(text.trim()).ok().map(Rule::Address),
+    }
+}
+
 type Silence = (String, Option<&'static str>);
 
 impl Settings {
@@ -174,11 +197,9 @@ impl Settings {
         if delivery.fact("spam.is_spam") == Some(&Value::Bool(true)) && !self.spam {
             return Err(("nobody is told of spam".to_owned(), Some("spam")));
         }
-        let sender = delivery.sender().to_string().to_ascii_lowercase();
-        let is_sender = |rule: &String| {
-            let rule = rule.to_ascii_lowercase();
-            if rule.starts_with('@') { sender.ends_with(&rule) } else { sender == rule }
-        };
+        let sender = delivery.sender().address();
+        let is_sender =
+            |rule: &String| sender.zip(rule_of(rule)).is_some_and(|(sender, rule)| rule.is(sender));
         if !self.senders.is_empty() && !self.senders.iter().any(is_sender) {
             return Err(("nobody is told of this sender".to_owned(), Some("senders")));
         }

@@ -62,6 +62,7 @@ async fn rules_say_of_what() {
     check(&[("mailbox.folder", json!("Junk"))], 0, "nobody is told of its folder").await;
     check(&[("notify.senders", json!(["@example.net"]))], 1, "the server is told").await;
     check(&[("notify.senders", json!(["bob@example.net"]))], 0, "nobody is told of this sender").await;
+    check(&[("mailbox.folder", json!("Quarantine"))], 0, "nobody is told of its folder").await;
     check(&[("notify.flags", json!(["\\Flagged"]))], 0, "none of the flags").await;
     let flagged = [("notify.flags", json!(["work"])), ("mailbox.flags", json!(["Work"]))];
     check(&flagged, 1, "the server is told").await;
@@ -140,4 +141,18 @@ fn settings_are_checked() {
     assert_eq!(Notify::check(&Settings::default()), Ok(()));
     let both = Settings { folders: vec![Folder::parse("Junk").unwrap()], ..Settings::default() };
     assert_eq!(Notify::contradictions(&both).len(), 1);
+}
+
+#[test]
+fn senders_are_compared_as_addresses() {
+    let check = |rule: &str, sender: &str, expect: bool| {
+        let is_it = rule_of(rule).is_some_and(|rule| rule.is(&sender.parse().unwrap()));
+        assert_eq!(is_it, expect, "{rule} {sender}");
+    };
+    check("@example.net", "bob@EXAMPLE.net", true);
+    check("@example.net", "bob@sub.example.net", false);
+    check("@example.net", "bob@badexample.net", false);
+    check("Bob@example.net", "bob@example.net", true);
+    check("@bücher.example", "bob@xn--bcher-kva.example", true);
+    check("@", "bob@example.net", false);
 }
